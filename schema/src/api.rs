@@ -1,0 +1,209 @@
+//! Bodies of the REST interface that are not a domain document of their own.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::claim::Claim;
+use crate::claim::ClaimStatus;
+use crate::delegation::Delegation;
+use crate::fluxling::Fluxling;
+use crate::history::HistoryEvent;
+use crate::id::{BranchId, Capability, ClaimId, FluxlingName, TaskToken};
+use crate::recipe::{RecipeSummary, RecipeVersion};
+use crate::time::Timestamp;
+
+/// Answer to a submitted claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Submitted {
+    /// The claim's id.
+    pub claim_id: ClaimId,
+    /// `RECEIVED`, or where it stood already if the idempotency key was known.
+    pub status: ClaimStatus,
+    /// Whether the idempotency key was known, so that no new claim was made.
+    pub duplicate: bool,
+}
+
+/// A page of claims, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClaimPage {
+    /// The claims.
+    pub claims: Vec<Claim>,
+    /// Where the next page begins; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A page of a claim's history, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HistoryPage {
+    /// The events.
+    pub events: Vec<HistoryEvent>,
+    /// Where the next page begins; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// Why a claim should be cancelled.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// Error name to record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The reason, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// A callback's output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskOutput {
+    /// What came of the task.
+    #[serde(default)]
+    #[schema(value_type = Value)]
+    pub output: Value,
+}
+
+/// A callback's failure.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskFailure {
+    /// Error name, as Retry and Catch match it.
+    #[serde(default)]
+    pub error: String,
+    /// What happened, in words.
+    #[serde(default)]
+    pub cause: String,
+}
+
+/// Where a claim stands: what it waits for and since when, who has it, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The claim.
+    pub claim: Claim,
+    /// Every strand that has not ended.
+    pub waiting: Vec<Waiting>,
+    /// Every delegation so far, oldest first.
+    pub decisions: Vec<Decision>,
+}
+
+/// What one strand of an execution waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Waiting {
+    /// The strand.
+    pub branch: BranchId,
+    /// The state it is in; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub state: Option<crate::StateName>,
+    /// For what.
+    #[serde(rename = "for")]
+    pub reason: WaitingFor,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+/// What a strand can wait for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// To begin: a Map runs as many items at a time as it may.
+    Turn,
+    /// A fluxling's answer.
+    Task {
+        /// What was asked for.
+        capability: Capability,
+        /// Who has it; absent while nobody can take it.
+        fluxling: Option<FluxlingName>,
+        /// 0 for the first attempt.
+        attempt: u32,
+        /// The attempt's token.
+        token: TaskToken,
+        /// When the attempt fails as timed out.
+        #[schema(value_type = Option<String>, format = DateTime)]
+        deadline: Option<Timestamp>,
+    },
+    /// A callback with the token.
+    Callback {
+        /// The token to answer with.
+        token: TaskToken,
+        /// When the wait fails as timed out.
+        #[schema(value_type = Option<String>, format = DateTime)]
+        deadline: Option<Timestamp>,
+    },
+    /// The next attempt, after a failed one.
+    Retry {
+        /// When.
+        #[schema(value_type = String, format = DateTime)]
+        due: Timestamp,
+        /// Which attempt it will be.
+        attempt: u32,
+    },
+    /// A Wait state's time.
+    Time {
+        /// When.
+        #[schema(value_type = String, format = DateTime)]
+        due: Timestamp,
+    },
+    /// Its branches.
+    Branches {
+        /// How many have not ended.
+        open: u64,
+        /// How many there are.
+        total: u64,
+    },
+}
+
+/// One delegation, with its place in the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Decision {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The strand.
+    pub branch: BranchId,
+    /// Who could have had the task, who got it, and why.
+    pub delegation: Delegation,
+}
+
+/// All recipes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RecipeList {
+    /// By name.
+    pub recipes: Vec<RecipeSummary>,
+}
+
+/// All versions of one recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RecipeVersions {
+    /// Newest first.
+    pub versions: Vec<RecipeVersion>,
+}
+
+/// All fluxlings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FluxlingList {
+    /// By name.
+    pub fluxlings: Vec<Fluxling>,
+}
+
+/// What claims of a type must look like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutClaimType {
+    /// JSON Schema that the body must satisfy.
+    #[schema(value_type = Value)]
+    pub schema: Value,
+}
+
+/// Whether the system works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+    /// Version of the software.
+    pub version: String,
+}

@@ -1,0 +1,323 @@
+//! History events in the shape of the Step Functions service, with ours beside them.
+//!
+//! A step records its events under `(claim, branch, revision)`; an event names its predecessor by
+//! that key. The service's consecutive ids are given only when a history is read ([`number`]), so
+//! nothing counts, and nothing is locked, while branches run side by side.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::id::{BranchId, InvalidId};
+use crate::time::{HybridTime, Timestamp};
+
+/// Where an event stands: the branch, the revision that its step made, its position in the step.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EventKey {
+    /// The branch.
+    pub branch_id: BranchId,
+    /// The revision.
+    pub revision: u32,
+    /// Position among the step's events.
+    pub position: u32,
+}
+
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}:{}", self.branch_id, self.revision, self.position)
+    }
+}
+
+impl From<EventKey> for String {
+    fn from(key: EventKey) -> Self {
+        key.to_string()
+    }
+}
+
+impl TryFrom<String> for EventKey {
+    type Error = InvalidId;
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl FromStr for EventKey {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let wrong = || InvalidId::Branch(text.to_owned());
+        let (branch, rest) = text.split_once('#').ok_or_else(wrong)?;
+        let (revision, position) = rest.split_once(':').ok_or_else(wrong)?;
+        Ok(Self {
+            branch_id: branch.parse()?,
+            revision: revision.parse().map_err(|_| wrong())?,
+            position: position.parse().map_err(|_| wrong())?,
+        })
+    }
+}
+
+/// One event as a step records it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The service's name for it, or one of ours.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// What led to it; none at the beginning.
+    #[serde(default, rename = "prev", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<EventKey>,
+    /// The service's detail object, with inputs and outputs as JSON, not as text.
+    #[serde(default, rename = "d", skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+}
+
+/// All events of one step, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRow {
+    /// The branch.
+    pub branch_id: BranchId,
+    /// The revision.
+    pub revision: u32,
+    /// When it was recorded, ordered by cause.
+    pub at: HybridTime,
+    /// The events in order.
+    pub events: Vec<Event>,
+}
+
+/// A history event as it is read, in the service's shape: the details lie under a field named
+/// after the type, such as `stateEnteredEventDetails`, with inputs and outputs as JSON text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HistoryEvent {
+    /// Consecutive, from 1.
+    pub id: u64,
+    /// The event that led to this one; 0 at the beginning.
+    #[serde(rename = "previousEventId")]
+    pub previous_event_id: u64,
+    /// When, in UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub timestamp: Timestamp,
+    /// The service's name for it, or one of ours (`ClaimEvaluated`, `TaskDelegated`).
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    pub kind: EventKind,
+    /// The strand it belongs to; `/` is the root.
+    pub branch: BranchId,
+    /// Details, under the service's field name.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub details: Map<String, Value>,
+}
+
+/// Puts the rows of one claim in order and gives the service's consecutive ids.
+/// `ours` says whether events that the service does not have are kept.
+pub fn number(mut rows: Vec<EventRow>, ours: bool) -> Vec<HistoryEvent> {
+    rows.sort_by(|a, b| (a.at, &a.branch_id, a.revision).cmp(&(b.at, &b.branch_id, b.revision)));
+    let mut ids = HashMap::new();
+    let mut numbered = Vec::new();
+    for row in rows {
+        for (position, event) in (0u32..).zip(row.events) {
+            if !ours && event.kind.is_ours() {
+                continue;
+            }
+            let id = numbered.len() as u64 + 1;
+            let key =
+                EventKey { branch_id: row.branch_id.clone(), revision: row.revision, position };
+            ids.insert(key, id);
+            let previous = event.previous.as_ref().and_then(|key| ids.get(key)).copied();
+            numbered.push(HistoryEvent {
+                id,
+                previous_event_id: previous.unwrap_or(0),
+                timestamp: row.at.timestamp(),
+                kind: event.kind,
+                branch: row.branch_id.clone(),
+                details: event.kind.render(event.details),
+            });
+        }
+    }
+    numbered
+}
+
+macro_rules! kinds {
+    ($($kind:ident $details:literal,)*) => {
+        /// Type of a history event: the service's, and `ClaimEvaluated` and `TaskDelegated`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[allow(missing_docs)] // The names are the service's; its API reference explains each.
+        pub enum EventKind { $($kind,)* }
+
+        impl EventKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// The name as the service writes it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)* }
+            }
+
+            /// The field that holds the details; empty where the event has none.
+            pub const fn details_field(self) -> &'static str {
+                match self { $(Self::$kind => $details,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    ClaimEvaluated "claimEvaluatedEventDetails",
+    TaskDelegated "taskDelegatedEventDetails",
+    ActivityFailed "activityFailedEventDetails",
+    ActivityScheduled "activityScheduledEventDetails",
+    ActivityScheduleFailed "activityScheduleFailedEventDetails",
+    ActivityStarted "activityStartedEventDetails",
+    ActivitySucceeded "activitySucceededEventDetails",
+    ActivityTimedOut "activityTimedOutEventDetails",
+    ChoiceStateEntered "stateEnteredEventDetails",
+    ChoiceStateExited "stateExitedEventDetails",
+    EvaluationFailed "evaluationFailedEventDetails",
+    ExecutionAborted "executionAbortedEventDetails",
+    ExecutionFailed "executionFailedEventDetails",
+    ExecutionRedriven "executionRedrivenEventDetails",
+    ExecutionStarted "executionStartedEventDetails",
+    ExecutionSucceeded "executionSucceededEventDetails",
+    ExecutionTimedOut "executionTimedOutEventDetails",
+    FailStateEntered "stateEnteredEventDetails",
+    LambdaFunctionFailed "lambdaFunctionFailedEventDetails",
+    LambdaFunctionScheduled "lambdaFunctionScheduledEventDetails",
+    LambdaFunctionScheduleFailed "lambdaFunctionScheduleFailedEventDetails",
+    LambdaFunctionStarted "",
+    LambdaFunctionStartFailed "lambdaFunctionStartFailedEventDetails",
+    LambdaFunctionSucceeded "lambdaFunctionSucceededEventDetails",
+    LambdaFunctionTimedOut "lambdaFunctionTimedOutEventDetails",
+    MapIterationAborted "mapIterationAbortedEventDetails",
+    MapIterationFailed "mapIterationFailedEventDetails",
+    MapIterationStarted "mapIterationStartedEventDetails",
+    MapIterationSucceeded "mapIterationSucceededEventDetails",
+    MapRunAborted "",
+    MapRunFailed "mapRunFailedEventDetails",
+    MapRunRedriven "mapRunRedrivenEventDetails",
+    MapRunStarted "mapRunStartedEventDetails",
+    MapRunSucceeded "",
+    MapStateAborted "",
+    MapStateEntered "stateEnteredEventDetails",
+    MapStateExited "stateExitedEventDetails",
+    MapStateFailed "",
+    MapStateStarted "mapStateStartedEventDetails",
+    MapStateSucceeded "",
+    ParallelStateAborted "",
+    ParallelStateEntered "stateEnteredEventDetails",
+    ParallelStateExited "stateExitedEventDetails",
+    ParallelStateFailed "",
+    ParallelStateStarted "",
+    ParallelStateSucceeded "",
+    PassStateEntered "stateEnteredEventDetails",
+    PassStateExited "stateExitedEventDetails",
+    SucceedStateEntered "stateEnteredEventDetails",
+    SucceedStateExited "stateExitedEventDetails",
+    TaskFailed "taskFailedEventDetails",
+    TaskScheduled "taskScheduledEventDetails",
+    TaskStarted "taskStartedEventDetails",
+    TaskStartFailed "taskStartFailedEventDetails",
+    TaskStateAborted "",
+    TaskStateEntered "stateEnteredEventDetails",
+    TaskStateExited "stateExitedEventDetails",
+    TaskSubmitFailed "taskSubmitFailedEventDetails",
+    TaskSubmitted "taskSubmittedEventDetails",
+    TaskSucceeded "taskSucceededEventDetails",
+    TaskTimedOut "taskTimedOutEventDetails",
+    WaitStateAborted "",
+    WaitStateEntered "stateEnteredEventDetails",
+    WaitStateExited "stateExitedEventDetails",
+}
+
+impl EventKind {
+    /// Whether the service has no such event.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::ClaimEvaluated | Self::TaskDelegated)
+    }
+
+    /// Whether this event ends an execution.
+    pub const fn ends_execution(self) -> bool {
+        matches!(
+            self,
+            Self::ExecutionSucceeded
+                | Self::ExecutionFailed
+                | Self::ExecutionAborted
+                | Self::ExecutionTimedOut
+        )
+    }
+
+    /// The details as the service gives them: inputs, outputs and parameters as JSON text, each
+    /// input and output with a word on whether it was cut (it never is).
+    fn render(self, details: Option<Value>) -> Map<String, Value> {
+        let field = self.details_field();
+        let mut rendered = Map::new();
+        if field.is_empty() {
+            return rendered;
+        }
+        let mut object = match details {
+            Some(Value::Object(object)) => object,
+            _ => Map::new(),
+        };
+        if !self.is_ours() {
+            for (name, about) in [("input", "inputDetails"), ("output", "outputDetails")] {
+                if let Some(value) = object.get_mut(name) {
+                    *value = Value::String(value.to_string());
+                    object.insert(about.to_owned(), json!({"truncated": false}));
+                }
+            }
+            for name in ["parameters", "taskCredentials"] {
+                if let Some(value) = object.get_mut(name)
+                    && !value.is_string()
+                    && name == "parameters"
+                {
+                    *value = Value::String(value.to_string());
+                }
+            }
+        }
+        rendered.insert(field.to_owned(), Value::Object(object));
+        rendered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: EventKind, previous: Option<&str>) -> Event {
+        Event { kind, previous: previous.map(|key| key.parse().expect("a key")), details: None }
+    }
+
+    #[test]
+    fn rows_are_numbered_in_the_order_of_their_causes() {
+        let root = BranchId::root();
+        let late = EventRow {
+            branch_id: root.clone(),
+            revision: 2,
+            at: HybridTime::from_micros(7),
+            events: vec![event(EventKind::ExecutionSucceeded, Some("/#1:1"))],
+        };
+        let first = EventRow {
+            branch_id: root,
+            revision: 1,
+            at: HybridTime::from_micros(5),
+            events: vec![
+                event(EventKind::ExecutionStarted, None),
+                event(EventKind::PassStateEntered, None),
+                event(EventKind::TaskDelegated, Some("/#1:1")),
+            ],
+        };
+        let ids = |ours| -> Vec<_> {
+            number(vec![late.clone(), first.clone()], ours)
+                .iter()
+                .map(|event| (event.id, event.previous_event_id, event.kind.as_str()))
+                .collect()
+        };
+        assert_eq!(
+            ids(false),
+            [(1, 0, "ExecutionStarted"), (2, 0, "PassStateEntered"), (3, 2, "ExecutionSucceeded")]
+        );
+        assert_eq!(ids(true).last(), Some(&(4, 2, "ExecutionSucceeded")));
+    }
+}

@@ -1,0 +1,155 @@
+//! What the queues carry. Every message may come twice, late, or out of order.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Json;
+use crate::claim::ClaimStatus;
+use crate::id::{BranchId, Capability, ClaimId, FluxlingName, RecipeName, TaskToken, Tenant};
+use crate::time::Timestamp;
+
+/// Name of the queue that the core takes its messages from.
+pub const CORE_QUEUE: &str = "fluxus-core";
+
+/// A message to the core: something happened to a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type")]
+pub enum CoreMessage {
+    /// A claim was durably accepted.
+    ClaimSubmitted {
+        /// Which.
+        claim_id: ClaimId,
+    },
+    /// A fluxling or an outside worker did the task.
+    TaskSucceeded {
+        /// The attempt's token.
+        token: TaskToken,
+        /// What came of it.
+        #[schema(value_type = Value)]
+        output: Json,
+        /// How it went.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        report: Option<TaskReport>,
+    },
+    /// The task failed.
+    TaskFailed {
+        /// The attempt's token.
+        token: TaskToken,
+        /// Error name, as Retry and Catch match it.
+        error: String,
+        /// What happened, in words.
+        cause: String,
+        /// How it went.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        report: Option<TaskReport>,
+    },
+    /// The task is still being worked on.
+    TaskHeartbeat {
+        /// The attempt's token.
+        token: TaskToken,
+    },
+    /// A wait, a retry interval or a task's time is over.
+    TimerFired {
+        /// The claim.
+        claim_id: ClaimId,
+        /// The branch that set the timer.
+        branch_id: BranchId,
+        /// The branch's revision when it did.
+        revision: u32,
+    },
+    /// A pending branch may begin: a Map has room for one more of its items.
+    BranchDue {
+        /// The claim.
+        claim_id: ClaimId,
+        /// The branch that may begin.
+        branch_id: BranchId,
+    },
+    /// A branch of a Parallel, or an item of a Map, ended.
+    BranchEnded {
+        /// The claim.
+        claim_id: ClaimId,
+        /// The branch that waits for it and its siblings.
+        parent: BranchId,
+        /// The parent's revision when it started them.
+        revision: u32,
+    },
+    /// End the claim now: cancelled, or out of time.
+    Stopped {
+        /// The claim.
+        claim_id: ClaimId,
+        /// `ABORTED` or `TIMED_OUT`.
+        status: ClaimStatus,
+        /// Error name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// What happened, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
+}
+
+/// How an attempt went, told by the fluxling that made it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskReport {
+    /// Who made it.
+    pub fluxling: FluxlingName,
+    /// When the handler began.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// How long the handler took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A message to a fluxling: do this task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskMessage {
+    /// Names this attempt; the answer carries it, and it is the idempotency key.
+    pub token: TaskToken,
+    /// What to do.
+    pub capability: Capability,
+    /// The task's input.
+    #[schema(value_type = Value)]
+    pub input: Json,
+    /// The claim it is for.
+    pub claim_id: ClaimId,
+    /// Whose claim that is.
+    pub tenant: Tenant,
+    /// The recipe.
+    pub recipe: RecipeName,
+    /// The state, by its name in the recipe.
+    #[schema(value_type = String)]
+    pub state: crate::StateName,
+    /// 0 for the first attempt, one more for each retry.
+    pub attempt: u32,
+    /// When the task was handed out.
+    #[schema(value_type = String, format = DateTime)]
+    pub scheduled_at: Timestamp,
+    /// After this an answer is no use any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deadline: Option<Timestamp>,
+    /// A heartbeat is due at least this often, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ms: Option<u64>,
+    /// W3C trace context of the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_its_type() {
+        let claim_id = ClaimId::new(Timestamp::from_millis(0), &[0; 10]);
+        let message =
+            CoreMessage::TimerFired { claim_id, branch_id: BranchId::root(), revision: 2 };
+        let text = serde_json::to_string(&message).expect("writes");
+        assert_eq!(
+            text,
+            r#"{"type":"TimerFired","claim_id":"00000000-0000-7000-8000-000000000000","branch_id":"/","revision":2}"#
+        );
+        assert_eq!(serde_json::from_str::<CoreMessage>(&text).expect("reads"), message);
+    }
+}
