@@ -4,14 +4,17 @@
 //! that key. The service's consecutive ids are given only when a history is read ([`number`]), so
 //! nothing counts, and nothing is locked, while branches run side by side.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::Json;
 use crate::id::{BranchId, InvalidId};
 use crate::time::{HybridTime, Timestamp};
 
@@ -70,8 +73,106 @@ pub struct Event {
     #[serde(default, rename = "prev", skip_serializing_if = "Option::is_none")]
     pub previous: Option<EventKey>,
     /// The service's detail object, with inputs and outputs as JSON, not as text.
-    #[serde(default, rename = "d", skip_serializing_if = "Option::is_none")]
-    pub details: Option<Value>,
+    #[serde(default, rename = "d", skip_serializing_if = "Details::is_empty")]
+    pub details: Details,
+}
+
+/// The fields of an event's detail object, in order. Documents are shared with the state they
+/// came from, so that recording an event copies nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Details(Vec<(Cow<'static, str>, Detail)>);
+
+/// One field of [`Details`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Detail {
+    /// A document.
+    Json(Json),
+    /// A text.
+    Text(Arc<str>),
+    /// A number.
+    Number(u64),
+}
+
+impl Details {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, detail: impl Into<Detail>) -> Self {
+        self.0.push((Cow::Borrowed(name), detail.into()));
+        self
+    }
+
+    /// Adds a field where there is a value for it.
+    #[must_use]
+    pub fn with_some(self, name: &'static str, detail: Option<impl Into<Detail>>) -> Self {
+        match detail {
+            Some(detail) => self.with(name, detail),
+            None => self,
+        }
+    }
+
+    /// Whether there are no fields.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Json> for Detail {
+    fn from(json: Json) -> Self {
+        Self::Json(json)
+    }
+}
+
+impl From<Value> for Detail {
+    fn from(value: Value) -> Self {
+        Self::Json(Arc::new(value))
+    }
+}
+
+impl From<Arc<str>> for Detail {
+    fn from(text: Arc<str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Detail {
+    fn from(text: &str) -> Self {
+        Self::Text(Arc::from(text))
+    }
+}
+
+impl From<u64> for Detail {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl Serialize for Detail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Json(json) => json.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Number(number) => serializer.serialize_u64(*number),
+        }
+    }
+}
+
+impl Serialize for Details {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, detail)| (name, detail)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Details {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Map::<String, Value>::deserialize(deserializer)?;
+        let details = fields.into_iter().map(|(name, value)| (Cow::Owned(name), value.into()));
+        Ok(Self(details.collect()))
+    }
 }
 
 /// All events of one step, as stored.
@@ -250,30 +351,24 @@ impl EventKind {
 
     /// The details as the service gives them: inputs, outputs and parameters as JSON text, each
     /// input and output with a word on whether it was cut (it never is).
-    fn render(self, details: Option<Value>) -> Map<String, Value> {
+    fn render(self, details: Details) -> Map<String, Value> {
         let field = self.details_field();
         let mut rendered = Map::new();
         if field.is_empty() {
             return rendered;
         }
-        let mut object = match details {
-            Some(Value::Object(object)) => object,
-            _ => Map::new(),
-        };
-        if !self.is_ours() {
-            for (name, about) in [("input", "inputDetails"), ("output", "outputDetails")] {
-                if let Some(value) = object.get_mut(name) {
-                    *value = Value::String(value.to_string());
-                    object.insert(about.to_owned(), json!({"truncated": false}));
-                }
-            }
-            for name in ["parameters", "taskCredentials"] {
-                if let Some(value) = object.get_mut(name)
-                    && !value.is_string()
-                    && name == "parameters"
-                {
-                    *value = Value::String(value.to_string());
-                }
+        let mut object = Map::new();
+        for (name, detail) in details.0 {
+            let as_text = !self.is_ours() && matches!(&*name, "input" | "output" | "parameters");
+            let value = match detail {
+                Detail::Json(json) if as_text => Value::String(json.to_string()),
+                Detail::Json(json) => Arc::unwrap_or_clone(json),
+                Detail::Text(text) => Value::String(text.to_string()),
+                Detail::Number(number) => number.into(),
+            };
+            object.insert(name.to_string(), value);
+            if as_text && name != "parameters" {
+                object.insert(format!("{name}Details"), json!({"truncated": false}));
             }
         }
         rendered.insert(field.to_owned(), Value::Object(object));
@@ -286,7 +381,11 @@ mod tests {
     use super::*;
 
     fn event(kind: EventKind, previous: Option<&str>) -> Event {
-        Event { kind, previous: previous.map(|key| key.parse().expect("a key")), details: None }
+        Event {
+            kind,
+            previous: previous.map(|key| key.parse().expect("a key")),
+            details: Details::new(),
+        }
     }
 
     #[test]

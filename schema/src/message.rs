@@ -57,12 +57,16 @@ pub enum CoreMessage {
         /// The branch's revision when it did.
         revision: u32,
     },
-    /// A pending branch may begin: a Map has room for one more of its items.
-    BranchDue {
+    /// A Map may begin more of its items.
+    MapHasRoom {
         /// The claim.
         claim_id: ClaimId,
-        /// The branch that may begin.
-        branch_id: BranchId,
+        /// The branch that is in the Map state.
+        parent: BranchId,
+        /// That branch's revision when it created the items.
+        revision: u32,
+        /// How many more may begin.
+        room: u32,
     },
     /// A branch of a Parallel, or an item of a Map, ended.
     BranchEnded {
@@ -72,6 +76,9 @@ pub enum CoreMessage {
         parent: BranchId,
         /// The parent's revision when it started them.
         revision: u32,
+        /// The branch that ended, where it failed: the siblings need not be waited for then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<BranchId>,
     },
     /// End the claim now: cancelled, or out of time.
     Stopped {
