@@ -1,0 +1,253 @@
+//! A branch: one strand of an execution, as its own record.
+
+use std::collections::BTreeMap;
+
+use fluxus_schema::api::WaitingFor;
+use fluxus_schema::history::EventKey;
+use fluxus_schema::{BranchId, Capability, HybridTime, Json, StateName, TaskToken, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Values that states assign and later ones read as `$name`.
+pub type Variables = BTreeMap<String, Json>;
+
+/// One strand of an execution. A transition reads and writes its own branch and no other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Its place in the execution.
+    pub id: BranchId,
+    /// Counts its steps; 0 before the first.
+    pub revision: u32,
+    /// When it last changed, ordered by cause.
+    pub at: HybridTime,
+    /// The event that the next one follows; none at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<EventKey>,
+    /// Events of the service's kinds that are known to stand before its next one: exact where
+    /// nothing runs beside it. Causes name events by that number.
+    pub events: u64,
+    /// The Map item it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<MapItem>,
+    /// What its states can read as `$name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: Variables,
+    /// Where it stands.
+    pub status: Status,
+}
+
+/// What a branch that runs a Map item knows of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MapItem {
+    /// The Map state.
+    pub state: StateName,
+    /// The item's index.
+    pub index: usize,
+    /// The item.
+    pub value: Json,
+    /// Whether others wait for room, so that the end of this one lets the next begin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_turns: bool,
+}
+
+/// Where a branch stands. Each variant holds only what is true while it lasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Status {
+    /// Created, not begun.
+    Pending {
+        /// The state it will begin with.
+        start_at: StateName,
+        /// What that state will get.
+        input: Json,
+    },
+    /// A task was scheduled and is not answered.
+    AwaitingTask {
+        /// The visit of the Task state.
+        visit: Visit,
+        /// The attempt.
+        task: Attempt,
+    },
+    /// A failed attempt will be made again.
+    AwaitingRetry {
+        /// The visit of the state.
+        visit: Visit,
+        /// When.
+        due: Timestamp,
+    },
+    /// A Wait state's time is not over.
+    AwaitingTimer {
+        /// The visit of the Wait state.
+        visit: Visit,
+        /// When it is.
+        due: Timestamp,
+    },
+    /// A Parallel's branches or a Map's items have not all ended.
+    AwaitingBranches {
+        /// The visit of the Parallel or Map state.
+        visit: Visit,
+        /// How many there are.
+        total: usize,
+        /// The revision that created them: part of their ids.
+        revision: u32,
+    },
+    /// It ended well.
+    Succeeded {
+        /// What came of it.
+        output: Json,
+    },
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Whether it failed in a Task, which the service notes once more when siblings abort.
+        in_task: bool,
+    },
+    /// It was stopped from outside.
+    Stopped,
+}
+
+/// One visit of a state: what it got, and which of its retriers were used how often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Visit {
+    /// The state.
+    pub state: StateName,
+    /// Its raw input.
+    pub input: Json,
+    /// When it was entered.
+    pub entered_at: Timestamp,
+    /// The number of its `StateEntered` event.
+    pub entered_event: u64,
+    /// Retries so far, by retrier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retries: Vec<u32>,
+}
+
+impl Visit {
+    /// Retries so far, in all.
+    pub fn retry_count(&self) -> u32 {
+        self.retries.iter().sum()
+    }
+}
+
+/// One attempt at a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Whoever answers with this token answers for the attempt.
+    pub token: TaskToken,
+    /// The token that the recipe gives away, where the task waits for a callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<TaskToken>,
+    /// What a fluxling must be able to do, where one is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<Capability>,
+    /// When the attempt was scheduled.
+    pub scheduled_at: Timestamp,
+    /// Whether its beginning is in the history.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub started: bool,
+    /// Whether the request was handed over, so that only the callback is missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub submitted: bool,
+    /// When it fails as timed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// A heartbeat is due at least this often, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_s: Option<u64>,
+    /// When the next heartbeat is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_due: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// When something must be looked at even if no answer comes.
+    pub fn due(&self) -> Option<Timestamp> {
+        match (self.deadline, self.heartbeat_due) {
+            (Some(deadline), Some(heartbeat)) => Some(deadline.min(heartbeat)),
+            (deadline, heartbeat) => deadline.or(heartbeat),
+        }
+    }
+}
+
+/// An error inside a recipe: data, not a Rust `Err`. Either part may be missing in a Fail state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Error name, as Retry and Catch match it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What happened, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+impl Failure {
+    /// An error with its cause.
+    pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self { error: Some(error.into()), cause: Some(cause.into()) }
+    }
+}
+
+impl Branch {
+    /// The root of a new execution, about to begin with `input`.
+    pub fn root(start_at: StateName, input: Json) -> Self {
+        Self {
+            id: BranchId::root(),
+            revision: 0,
+            at: HybridTime::default(),
+            last: None,
+            events: 0,
+            item: None,
+            variables: Variables::new(),
+            status: Status::Pending { start_at, input },
+        }
+    }
+
+    /// Whether nothing can happen to it any more.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status, Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped)
+    }
+
+    /// The state it is in, what it waits for there, and since when; nothing once it has ended.
+    /// Who has a task, and how many branches are open, is not known to the branch.
+    pub fn waiting(&self) -> Option<(StateName, WaitingFor)> {
+        let (state, reason) = match &self.status {
+            Status::Pending { start_at, .. } => (start_at, WaitingFor::Turn),
+            Status::AwaitingTask { visit, task } => {
+                let deadline = task.due();
+                let reason = match (&task.callback, &task.capability) {
+                    (Some(token), _) if task.submitted => {
+                        WaitingFor::Callback { token: token.clone(), deadline }
+                    }
+                    (_, Some(capability)) => WaitingFor::Task {
+                        capability: capability.clone(),
+                        fluxling: None,
+                        attempt: visit.retry_count(),
+                        token: task.token.clone(),
+                        deadline,
+                    },
+                    (callback, None) => WaitingFor::Callback {
+                        token: callback.clone().unwrap_or_else(|| task.token.clone()),
+                        deadline,
+                    },
+                };
+                (&visit.state, reason)
+            }
+            Status::AwaitingRetry { visit, due } => {
+                (&visit.state, WaitingFor::Retry { due: *due, attempt: visit.retry_count() })
+            }
+            Status::AwaitingTimer { visit, due } => (&visit.state, WaitingFor::Time { due: *due }),
+            Status::AwaitingBranches { visit, total, .. } => {
+                let total = *total as u64;
+                (&visit.state, WaitingFor::Branches { open: total, total })
+            }
+            Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped => return None,
+        };
+        Some((state.clone(), reason))
+    }
+
+    /// Whether an answer with `token` would be taken: the attempt it names still waits.
+    pub fn awaits(&self, token: &TaskToken) -> bool {
+        matches!(&self.status, Status::AwaitingTask { task, .. }
+            if task.token == *token || task.callback.as_ref() == Some(token))
+    }
+}

@@ -1,0 +1,70 @@
+//! The context object, which recipes read as `$$`.
+
+use fluxus_schema::{ClaimId, Json, TaskToken, Timestamp};
+use serde_json::{Value, json};
+
+use crate::branch::{MapItem, Visit};
+use crate::entropy::Seed;
+
+/// What an execution knows of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutionContext {
+    /// The claim it fulfils.
+    pub claim_id: ClaimId,
+    /// Its id as recipes see it: the claim's, or an ARN in a simulation.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its input.
+    pub input: Json,
+    /// The role it runs in, where there is one.
+    pub role_arn: Option<std::sync::Arc<str>>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Id of its state machine: recipe and version, or an ARN in a simulation.
+    pub state_machine_id: String,
+    /// Name of its state machine.
+    pub state_machine_name: String,
+    /// AWS region that task events name.
+    pub region: Option<std::sync::Arc<str>>,
+    /// What all its randomness grows from.
+    pub seed: Seed,
+}
+
+impl ExecutionContext {
+    /// The context object in a state, on a Map item, with a task's token, as far as they are there.
+    ///
+    /// Source: AWS Step Functions, "Accessing execution data from the Context object".
+    pub(crate) fn object(
+        &self,
+        visit: Option<&Visit>,
+        item: Option<&MapItem>,
+        token: Option<&TaskToken>,
+    ) -> Value {
+        let mut object = json!({
+            "Execution": {
+                "Id": self.id,
+                "Input": *self.input,
+                "StartTime": self.started_at,
+                "Name": self.name,
+                "RoleArn": self.role_arn.as_deref().unwrap_or_default(),
+                "RedriveCount": 0,
+            },
+            "StateMachine": { "Id": self.state_machine_id, "Name": self.state_machine_name },
+        });
+        if let Some(visit) = visit {
+            object["State"] = json!({
+                "Name": &*visit.state,
+                "EnteredTime": visit.entered_at,
+                "RetryCount": visit.retry_count(),
+            });
+        }
+        if let Some(token) = token {
+            object["Task"] = json!({ "Token": token.as_str() });
+        }
+        if let Some(item) = item {
+            object["Map"] = json!({ "Item": { "Index": item.index, "Value": *item.value } });
+        }
+        object
+    }
+}

@@ -1,0 +1,265 @@
+//! A recipe's state machine, parsed, checked and compiled once; then shared by all executions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluxus_schema::problem::Fault;
+use fluxus_schema::{Capability, Json, StateName};
+use serde_json::Value;
+
+use crate::comparison::Rule;
+use crate::jsonpath::Path;
+use crate::parse;
+use crate::template::{Expression, Template};
+
+/// A state machine that can be stepped.
+#[derive(Debug)]
+pub struct Definition {
+    /// All states, those of Parallel branches and Map processors included. Names are unique.
+    pub(crate) states: Vec<State>,
+    pub(crate) by_name: BTreeMap<StateName, StateId>,
+    /// Where an execution begins.
+    pub(crate) start_at: StateId,
+    /// How long an execution may take.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Index of a state in its [`Definition`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StateId(pub(crate) usize);
+
+impl Definition {
+    /// Parses, checks and compiles a definition in Amazon States Language.
+    ///
+    /// # Errors
+    /// Every fault there is, each with the JSON pointer to its place.
+    pub fn parse(definition: &Value) -> Result<Self, Vec<Fault>> {
+        parse::definition(definition)
+    }
+
+    /// What Fluxus cannot run for real, though the language allows it: integrations with services
+    /// that no fluxling stands for. Simulation with mocks can run all of them.
+    pub fn unsupported(&self) -> Vec<Fault> {
+        self.states
+            .iter()
+            .filter_map(|state| match &state.kind {
+                Kind::Task(task) => task
+                    .resource
+                    .unsupported()
+                    .map(|detail| Fault { pointer: format!("{}/Resource", state.pointer), detail }),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// How long an execution may take before it ends as timed out.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The capabilities that its tasks ask for, each once, in order.
+    pub fn capabilities(&self) -> Vec<Capability> {
+        let asked = self.states.iter().filter_map(|state| match &state.kind {
+            Kind::Task(task) => task.resource.capability(),
+            _ => None,
+        });
+        let mut all: Vec<_> = asked.collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    pub(crate) fn state(&self, id: StateId) -> &State {
+        &self.states[id.0]
+    }
+
+    pub(crate) fn state_named(&self, name: &str) -> Option<&State> {
+        self.by_name.get(name).map(|id| self.state(*id))
+    }
+}
+
+/// One state.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) name: StateName,
+    /// JSON pointer to it in the definition.
+    pub(crate) pointer: String,
+    pub(crate) kind: Kind,
+    pub(crate) flow: DataFlow,
+    pub(crate) assign: Option<Template>,
+    pub(crate) then: Then,
+    pub(crate) retry: Vec<Retrier>,
+    pub(crate) catch: Vec<Catcher>,
+}
+
+/// What follows a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    Next(StateId),
+    /// The end of the execution, of the Parallel branch, or of the Map item.
+    End,
+}
+
+/// What a state does.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Pass { result: Option<Json> },
+    Task(Task),
+    Choice { rules: Vec<(Rule, StateId, Option<Template>)>, default: Option<StateId> },
+    Wait(Wait),
+    Succeed,
+    Fail { error: Option<Text>, cause: Option<Text> },
+    Parallel { branches: Vec<StateId> },
+    Map(Map),
+}
+
+/// How JSON flows through a state whose language is JSONPath.
+#[derive(Debug, Default)]
+pub(crate) struct DataFlow {
+    pub(crate) input_path: PathField,
+    pub(crate) parameters: Option<Template>,
+    pub(crate) result_selector: Option<Template>,
+    pub(crate) result_path: PathField,
+    pub(crate) output_path: PathField,
+}
+
+/// A path field that may be left out (`$`), or be `null` (nothing in, nothing kept).
+#[derive(Debug, Default)]
+pub(crate) enum PathField {
+    #[default]
+    Whole,
+    Null,
+    Path(Path),
+}
+
+/// A text given as it is, or by a path or an intrinsic function.
+#[derive(Debug)]
+pub(crate) enum Text {
+    Literal(Arc<str>),
+    Computed {
+        /// The field, as failures name it.
+        field: &'static str,
+        expression: Expression,
+    },
+}
+
+/// A number given as it is or by a path.
+#[derive(Debug)]
+pub(crate) enum Number {
+    Literal(u64),
+    Path(Path),
+}
+
+/// A Task state.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) resource: Resource,
+    pub(crate) timeout: Option<Number>,
+    pub(crate) heartbeat: Option<Number>,
+}
+
+/// What a task asks for, and how the answer comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resource {
+    /// `fluxling:NAME`: whoever has the capability.
+    Fluxling { capability: Capability, pattern: Pattern },
+    /// `arn:aws:states:::SERVICE:ACTION`: an integration of the service.
+    Service { service: Arc<str>, action: Arc<str>, pattern: Pattern },
+    /// `arn:aws:lambda:...`: a Lambda function by its ARN.
+    Lambda { arn: Arc<str> },
+    /// `arn:aws:states:REGION:ACCOUNT:activity:NAME`: polled by outside workers.
+    Activity { arn: Arc<str> },
+}
+
+/// When a task counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// When whoever took it answers.
+    RequestResponse,
+    /// When the job it started has ended.
+    Sync,
+    /// The same, with the job's output as JSON.
+    Sync2,
+    /// When somebody calls back with the token.
+    WaitForTaskToken,
+}
+
+impl Pattern {
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::RequestResponse => "",
+            Self::Sync => ".sync",
+            Self::Sync2 => ".sync:2",
+            Self::WaitForTaskToken => ".waitForTaskToken",
+        }
+    }
+}
+
+impl Resource {
+    pub(crate) fn pattern(&self) -> Pattern {
+        match self {
+            Self::Fluxling { pattern, .. } | Self::Service { pattern, .. } => *pattern,
+            Self::Lambda { .. } | Self::Activity { .. } => Pattern::RequestResponse,
+        }
+    }
+
+    /// The capability that stands for it when a recipe runs for real.
+    pub(crate) fn capability(&self) -> Option<Capability> {
+        match self {
+            Self::Fluxling { capability, .. } => Some(capability.clone()),
+            _ => None,
+        }
+    }
+
+    fn unsupported(&self) -> Option<String> {
+        let what = match self {
+            Self::Fluxling { .. } => return None,
+            Self::Service { service, action, pattern } => {
+                format!("the integration `{service}:{action}{}`", pattern.suffix())
+            }
+            Self::Lambda { .. } => "invoking a Lambda function by its ARN".to_owned(),
+            Self::Activity { .. } => "an activity".to_owned(),
+        };
+        Some(format!(
+            "{what} cannot be run yet; name a capability instead, such as `fluxling:http.request`"
+        ))
+    }
+}
+
+/// A Wait state.
+#[derive(Debug)]
+pub(crate) enum Wait {
+    Seconds(Number),
+    Until(fluxus_schema::Timestamp),
+    UntilPath(Path),
+}
+
+/// A Map state.
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) items_path: Option<Path>,
+    pub(crate) item_selector: Option<Template>,
+    pub(crate) max_concurrency: Option<Number>,
+    pub(crate) start_at: StateId,
+}
+
+/// One entry of `Retry`.
+#[derive(Debug)]
+pub(crate) struct Retrier {
+    pub(crate) errors: Vec<Arc<str>>,
+    pub(crate) interval_s: u64,
+    pub(crate) max_attempts: u32,
+    pub(crate) backoff_rate: f64,
+    pub(crate) max_delay_s: Option<u64>,
+    pub(crate) full_jitter: bool,
+}
+
+/// One entry of `Catch`.
+#[derive(Debug)]
+pub(crate) struct Catcher {
+    pub(crate) errors: Vec<Arc<str>>,
+    pub(crate) next: StateId,
+    pub(crate) result_path: PathField,
+    pub(crate) assign: Option<Template>,
+}

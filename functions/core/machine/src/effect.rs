@@ -1,0 +1,36 @@
+//! What a step asks of the outside.
+
+use fluxus_schema::{Capability, Json, StateName, TaskToken, Timestamp};
+
+/// Work for somebody else.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Give a task to whoever can do it.
+    Dispatch(Dispatch),
+    /// Send [`crate::Input::TimerFired`] with the step's revision when the time has come.
+    Timer {
+        /// When.
+        due: Timestamp,
+        /// Whether it watches over a task, so that it will most likely not be needed.
+        watch: bool,
+    },
+}
+
+/// A task to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// Names the attempt.
+    pub token: TaskToken,
+    /// What whoever takes it must be able to do; none for services that only mocks stand for.
+    pub capability: Option<Capability>,
+    /// The task's input.
+    pub input: Json,
+    /// The state.
+    pub state: StateName,
+    /// 0 for the first attempt, one more for each retry.
+    pub attempt: u32,
+    /// When the attempt fails as timed out.
+    pub deadline: Option<Timestamp>,
+    /// A heartbeat is due at least this often, in seconds.
+    pub heartbeat_s: Option<u64>,
+}

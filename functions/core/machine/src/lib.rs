@@ -1,0 +1,33 @@
+//! The pure Amazon States Language interpreter.
+//!
+//! [`step`](step::step) moves one [`Branch`] forward by one event and lists what must happen
+//! outside; [`Execution`] runs the branches of one execution together. Nothing here does I/O,
+//! reads a clock or draws a random number: time, ids and randomness arrive as values.
+
+mod branch;
+pub mod comparison;
+mod context;
+mod data_flow;
+mod definition;
+mod effect;
+mod entropy;
+pub mod env;
+mod execution;
+pub mod intrinsic;
+pub mod jsonpath;
+mod parse;
+mod retry;
+mod simulate;
+mod state;
+mod step;
+pub mod template;
+
+pub use branch::{Attempt, Branch, Failure, MapItem, Status, Variables, Visit};
+pub use context::ExecutionContext;
+pub use definition::Definition;
+pub use effect::{Dispatch, Effect};
+pub use entropy::{Entropy, Seed};
+pub use execution::{Execution, Made, Notice};
+pub use simulate::{Mock, Mocks, Simulated, simulate};
+pub use state::branches::{ChildEnd, OpenChild};
+pub use step::{Input, Rejected, Step, step};

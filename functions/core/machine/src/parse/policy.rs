@@ -1,0 +1,114 @@
+//! Reading `Retry` and `Catch`.
+
+use std::sync::Arc;
+
+use fluxus_schema::limits::MAX_SECONDS;
+use serde_json::Value;
+
+use super::Faults;
+use super::field::Fields;
+use super::machine::Scope;
+use crate::definition::{Catcher, Retrier};
+
+/// The service's bound on `MaxAttempts`.
+const MAX_ATTEMPTS: u64 = 99_999_999;
+
+/// The service's bound on `MaxDelaySeconds`: a year.
+const MAX_DELAY_SECONDS: u64 = 31_622_400;
+
+/// Attempts after the first where a retrier names no number, as the language says.
+const DEFAULT_ATTEMPTS: u64 = 3;
+
+pub(crate) fn retry(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Retrier> {
+    let entries = entries(fields, "Retry", faults);
+    let last = entries.len().saturating_sub(1);
+    let compile = |(index, mut entry): (usize, Fields<'_>)| {
+        entry.ignore("Comment");
+        let errors = errors(&mut entry, index == last, faults);
+        let interval_s = entry.whole("IntervalSeconds", 0, MAX_SECONDS, faults).unwrap_or(1);
+        let max_attempts = entry.whole("MaxAttempts", 0, MAX_ATTEMPTS, faults);
+        let backoff_rate = match entry.value("BackoffRate") {
+            None => 2.0,
+            Some(value) => value.as_f64().filter(|rate| *rate >= 1.0).unwrap_or_else(|| {
+                faults.add(entry.at("BackoffRate"), "must be a number, 1 or more");
+                2.0
+            }),
+        };
+        let max_delay_s = entry.whole("MaxDelaySeconds", 1, MAX_DELAY_SECONDS, faults);
+        if max_delay_s.is_some_and(|most| most <= interval_s) {
+            faults.add(entry.at("MaxDelaySeconds"), "must be greater than IntervalSeconds");
+        }
+        let full_jitter = match entry.text("JitterStrategy", faults) {
+            None | Some("NONE") => false,
+            Some("FULL") => true,
+            Some(other) => {
+                let detail = format!("`{other}` is not a jitter strategy; NONE and FULL are");
+                faults.add(entry.at("JitterStrategy"), detail);
+                false
+            }
+        };
+        entry.report_unknown(faults);
+        let max_attempts =
+            u32::try_from(max_attempts.unwrap_or(DEFAULT_ATTEMPTS)).unwrap_or(u32::MAX);
+        Retrier { errors, interval_s, max_attempts, backoff_rate, max_delay_s, full_jitter }
+    };
+    entries.into_iter().enumerate().map(compile).collect()
+}
+
+pub(crate) fn catch(
+    fields: &mut Fields<'_>,
+    scope: &mut Scope<'_, '_>,
+    faults: &mut Faults,
+) -> Vec<Catcher> {
+    let entries = entries(fields, "Catch", faults);
+    let last = entries.len().saturating_sub(1);
+    let compile = |(index, mut entry): (usize, Fields<'_>)| {
+        entry.ignore("Comment");
+        let errors = errors(&mut entry, index == last, faults);
+        let result_path = entry.reference_field("ResultPath", faults);
+        let assign = entry.template("Assign", faults);
+        let next = entry.required("Next", faults).and_then(Value::as_str);
+        let next = next.and_then(|name| scope.target(name, entry.at("Next"), faults));
+        entry.report_unknown(faults);
+        Some(Catcher { errors, next: next?, result_path, assign })
+    };
+    entries.into_iter().enumerate().filter_map(compile).collect()
+}
+
+fn entries<'a>(
+    fields: &mut Fields<'a>,
+    name: &'static str,
+    faults: &mut Faults,
+) -> Vec<Fields<'a>> {
+    let pointer = fields.at(name);
+    match fields.value(name) {
+        None => Vec::new(),
+        Some(Value::Array(entries)) => entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| Fields::of(entry, format!("{pointer}/{index}"), faults))
+            .collect(),
+        Some(_) => {
+            faults.add(pointer, "must be an array");
+            Vec::new()
+        }
+    }
+}
+
+fn errors(entry: &mut Fields<'_>, is_last: bool, faults: &mut Faults) -> Vec<Arc<str>> {
+    let pointer = entry.at("ErrorEquals");
+    let names = entry.required("ErrorEquals", faults).map(|value| match value.as_array() {
+        Some(names) if !names.is_empty() && names.iter().all(Value::is_string) => {
+            names.iter().filter_map(Value::as_str).map(Arc::from).collect::<Vec<Arc<str>>>()
+        }
+        _ => {
+            faults.add(pointer.clone(), "must be an array of one or more error names");
+            Vec::new()
+        }
+    });
+    let names = names.unwrap_or_default();
+    if names.iter().any(|name| &**name == "States.ALL") && (names.len() > 1 || !is_last) {
+        faults.add(pointer, "`States.ALL` must stand alone, in the last entry");
+    }
+    names
+}

@@ -1,0 +1,78 @@
+//! Reading a Task's `Resource`.
+
+use std::sync::Arc;
+
+use crate::definition::{Pattern, Resource};
+
+/// Reads a resource.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn parse(text: &str) -> Result<Resource, String> {
+    if let Some(rest) = text.strip_prefix("fluxling:") {
+        let (name, pattern) = split_pattern(rest);
+        if matches!(pattern, Pattern::Sync | Pattern::Sync2) {
+            return Err(format!(
+                "`{text}`: a fluxling's answer is always waited for; leave out `{}`",
+                pattern.suffix()
+            ));
+        }
+        let capability = name.parse().map_err(|error| format!("{error}"))?;
+        return Ok(Resource::Fluxling { capability, pattern });
+    }
+    let parts: Vec<&str> = text.splitn(7, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "lambda", _, _, "function", name] if !name.is_empty() => {
+            Ok(Resource::Lambda { arn: Arc::from(text) })
+        }
+        ["arn", _, "states", _, _, "activity", name] if !name.is_empty() => {
+            Ok(Resource::Activity { arn: Arc::from(text) })
+        }
+        ["arn", _, "states", _, _, service, action]
+            if !service.is_empty() && !action.is_empty() =>
+        {
+            let (service, action) = match *service {
+                // `aws-sdk:SERVICE:ACTION` names the SDK's service and its operation.
+                "aws-sdk" => match action.split_once(':') {
+                    Some((sdk, action)) => (format!("aws-sdk:{sdk}"), action),
+                    None => return Err(format!("`{text}` names no action of the SDK")),
+                },
+                service => (service.to_owned(), *action),
+            };
+            let (action, pattern) = split_pattern(action);
+            Ok(Resource::Service {
+                service: Arc::from(service),
+                action: Arc::from(action),
+                pattern,
+            })
+        }
+        _ => Err(format!(
+            "`{text}` is not a resource; write `fluxling:CAPABILITY` or an ARN of Step Functions"
+        )),
+    }
+}
+
+fn split_pattern(text: &str) -> (&str, Pattern) {
+    [Pattern::Sync2, Pattern::Sync, Pattern::WaitForTaskToken]
+        .into_iter()
+        .find_map(|pattern| Some((text.strip_suffix(pattern.suffix())?, pattern)))
+        .unwrap_or((text, Pattern::RequestResponse))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_are_told_apart() {
+        let shown = |text| format!("{:?}", parse(text));
+        assert!(shown("fluxling:a.b.waitForTaskToken").contains("WaitForTaskToken"));
+        assert!(shown("arn:aws:states:::sqs:sendMessage").contains("RequestResponse"));
+        assert!(shown("arn:aws:states:::states:startExecution.sync:2").contains("Sync2"));
+        assert!(shown("arn:aws:states:::aws-sdk:dynamodb:getItem").contains("aws-sdk:dynamodb"));
+        assert!(shown("arn:aws:lambda:eu-west-1:1:function:f").contains("Lambda"));
+        for wrong in ["", "fluxling:", "payments", "arn:aws:sqs:::q", "fluxling:a.sync"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

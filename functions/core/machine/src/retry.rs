@@ -1,0 +1,118 @@
+//! Retriers and catchers: what a failure in a state leads to.
+//!
+//! Source: States Language, "Errors", "Retrying After Error", "Fallback States".
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluxus_schema::limits::MAX_SECONDS;
+use serde_json::json;
+
+use crate::branch::{Failure, Status, Visit};
+use crate::data_flow;
+use crate::definition::{Catcher, Kind, Retrier, State, Then};
+use crate::effect::Effect;
+use crate::step::{Go, Stepper};
+
+/// Ends every state that meets it: nothing retries or catches it by a wildcard.
+const TERMINAL: [&str; 2] = ["States.Runtime", "States.DataLimitExceeded"];
+
+/// Asks the state's retriers, then its catchers; where none takes the failure the branch fails.
+pub(crate) fn on_failure(
+    stepper: &mut Stepper<'_>,
+    state: &State,
+    mut visit: Visit,
+    failure: Failure,
+) -> Go {
+    let error = failure.error.as_deref().unwrap_or_default();
+    if let Some(index) = state.retry.iter().position(|entry| matches(&entry.errors, error)) {
+        let retrier = &state.retry[index];
+        visit.retries.resize(state.retry.len(), 0);
+        if visit.retries[index] < retrier.max_attempts {
+            let delay = delay(retrier, visit.retries[index], || stepper.entropy.fraction());
+            visit.retries[index] += 1;
+            let due = stepper.now.plus(delay);
+            stepper.effects.push(Effect::Timer { due, watch: false });
+            return Go::Await(Status::AwaitingRetry { visit, due });
+        }
+    }
+    match state.catch.iter().find(|entry| matches(&entry.errors, error)) {
+        Some(catcher) => caught(stepper, catcher, visit, &failure),
+        None => Go::End(failure, matches!(state.kind, Kind::Task(_))),
+    }
+}
+
+fn caught(stepper: &mut Stepper<'_>, catcher: &Catcher, visit: Visit, failure: &Failure) -> Go {
+    let error = json!({ "Error": failure.error, "Cause": failure.cause });
+    let error = Arc::new(error);
+    let output = data_flow::place(&visit, error.clone(), &catcher.result_path);
+    let assigned = catcher
+        .assign
+        .as_ref()
+        .map_or(Ok(()), |template| data_flow::assign(stepper, &visit, &error, template));
+    match assigned.and(output) {
+        Ok(output) => Go::Leave(visit, output, Then::Next(catcher.next)),
+        Err(failure) => Go::End(failure, false),
+    }
+}
+
+/// How long to wait before the next attempt, after `retries` of them.
+fn delay(retrier: &Retrier, retries: u32, fraction: impl FnOnce() -> f64) -> Duration {
+    let exponent = i32::try_from(retries).unwrap_or(i32::MAX);
+    let grown = retrier.interval_s as f64 * retrier.backoff_rate.powi(exponent);
+    let most = retrier.max_delay_s.unwrap_or(MAX_SECONDS) as f64;
+    let full = grown.min(most);
+    let seconds = if retrier.full_jitter { full * fraction() } else { full };
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(MAX_SECONDS))
+}
+
+/// Whether a list of error names takes an error.
+fn matches(names: &[Arc<str>], error: &str) -> bool {
+    let timeout = matches!(error, "States.Timeout" | "States.HeartbeatTimeout");
+    names.iter().any(|name| match &**name {
+        "States.ALL" => !TERMINAL.contains(&error),
+        "States.TaskFailed" => {
+            error == "States.TaskFailed" || (!timeout && !TERMINAL.contains(&error))
+        }
+        "States.Timeout" => timeout,
+        name => name == error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takes(name: &str, error: &str) -> bool {
+        matches(&[Arc::from(name)], error)
+    }
+
+    #[test]
+    fn wildcards_take_what_the_service_lets_them_take() {
+        assert!(takes("States.ALL", "Custom") && takes("States.ALL", ""));
+        assert!(!takes("States.ALL", "States.Runtime"));
+        assert!(!takes("States.ALL", "States.DataLimitExceeded"));
+        assert!(takes("States.Runtime", "States.Runtime"));
+        assert!(
+            takes("States.TaskFailed", "Custom") && !takes("States.TaskFailed", "States.Timeout")
+        );
+        assert!(takes("States.Timeout", "States.HeartbeatTimeout"));
+        assert!(!takes("Custom", "Other"));
+    }
+
+    #[test]
+    fn delays_grow_up_to_their_bound() {
+        let retrier = Retrier {
+            errors: Vec::new(),
+            interval_s: 2,
+            max_attempts: 9,
+            backoff_rate: 3.0,
+            max_delay_s: Some(10),
+            full_jitter: false,
+        };
+        let seconds = |retries| delay(&retrier, retries, || 0.5).as_secs_f64();
+        assert_eq!([seconds(0), seconds(1), seconds(2), seconds(40)], [2.0, 6.0, 10.0, 10.0]);
+        let jittered = Retrier { full_jitter: true, ..retrier };
+        assert_eq!(delay(&jittered, 1, || 0.5), Duration::from_secs(3));
+    }
+}

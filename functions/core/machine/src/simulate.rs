@@ -1,0 +1,239 @@
+//! Runs a whole execution purely: mocks answer its tasks, and time is virtual, so waits cost
+//! nothing.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use fluxus_schema::claim::ClaimStatus;
+use fluxus_schema::history::{EventRow, HistoryEvent, number};
+use fluxus_schema::{BranchId, Json, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::branch::{Failure, Status};
+use crate::context::ExecutionContext;
+use crate::definition::Definition;
+use crate::effect::{Dispatch, Effect};
+use crate::execution::Execution;
+use crate::step::Input;
+
+/// Most events that a simulation lets happen: a loop through a task would otherwise never end.
+const MAX_EVENTS: usize = 10_000_000;
+
+/// Answers by state, then by number of attempt in the order scheduled (`"0"`, or a span `"1-3"`):
+/// the convention of Step Functions Local's mock configuration.
+pub type Mocks = BTreeMap<String, BTreeMap<String, Mock>>;
+
+/// What a mock answers to one attempt.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Mock {
+    /// The result.
+    #[serde(default, deserialize_with = "present")]
+    pub r#return: Option<Value>,
+    /// Or the failure.
+    #[serde(default)]
+    pub throw: Option<Throw>,
+    /// For callback and `.sync` tasks: what the request itself gave back.
+    #[serde(default, deserialize_with = "present")]
+    pub submitted: Option<Value>,
+    /// The history event by which the service tells of the failure, where it is not the plain one.
+    #[serde(default)]
+    pub event: Option<String>,
+}
+
+/// A mocked failure.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Throw {
+    /// Error name.
+    #[serde(default)]
+    pub error: String,
+    /// What happened, in words or as a document.
+    #[serde(default)]
+    pub cause: Value,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// How a simulated execution ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Simulated {
+    /// `SUCCEEDED`, `FAILED`, `TIMED_OUT`, or `RUNNING` where nothing can happen any more.
+    pub status: ClaimStatus,
+    /// What came of it.
+    pub output: Option<Json>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Its whole history.
+    pub events: Vec<HistoryEvent>,
+    /// Tasks that wait for an answer that no mock gives.
+    pub unanswered: Vec<String>,
+}
+
+/// Runs `definition` to its end.
+pub fn simulate(definition: &Definition, context: &ExecutionContext, mocks: &Mocks) -> Simulated {
+    let mut run = Simulation {
+        execution: Execution::new(definition, context, usize::MAX).with_all_at_hand(),
+        mocks,
+        attempts: BTreeMap::new(),
+        now: context.started_at,
+        scheduled: VecDeque::new(),
+        timers: BinaryHeap::new(),
+        set: 0,
+        rows: Vec::new(),
+        unanswered: Vec::new(),
+    };
+    run.execution.begin(run.now);
+    run.collect();
+    let end = definition.timeout().map(|timeout| context.started_at.plus(timeout));
+    let timed_out = run.until_quiet(end);
+    if timed_out {
+        let failure = Failure { error: Some("States.Timeout".into()), cause: None };
+        // An execution that has ended meanwhile keeps its end.
+        let _ = run.execution.stop(ClaimStatus::TimedOut, failure, run.now);
+        run.collect();
+    }
+    run.finish(timed_out)
+}
+
+struct Simulation<'a> {
+    execution: Execution<'a>,
+    mocks: &'a Mocks,
+    /// Attempts so far, by state.
+    attempts: BTreeMap<String, u32>,
+    now: Timestamp,
+    scheduled: VecDeque<(BranchId, Dispatch)>,
+    timers: BinaryHeap<Reverse<(Timestamp, u64, BranchId, u32)>>,
+    /// Timers set so far: those due at once fire in the order in which they were set.
+    set: u64,
+    rows: Vec<EventRow>,
+    unanswered: Vec<String>,
+}
+
+impl Simulation<'_> {
+    /// Runs until nothing can happen any more; whether the execution ran out of time.
+    fn until_quiet(&mut self, end: Option<Timestamp>) -> bool {
+        let mut events = 0;
+        while events < MAX_EVENTS {
+            events += 1;
+            if !self.scheduled.is_empty() {
+                self.answer_scheduled();
+                continue;
+            }
+            let Some(Reverse((due, _, branch, revision))) = self.timers.pop() else { break };
+            if end.is_some_and(|end| end <= due) {
+                self.now = end.unwrap_or(due);
+                return true;
+            }
+            self.now = self.now.max(due);
+            // A timer that is needed no more is rejected.
+            let _ = self.execution.apply(&branch, Input::TimerFired { revision }, self.now);
+            self.collect();
+        }
+        end.is_some_and(|end| end <= self.now)
+    }
+
+    /// Whoever takes tasks takes up all that are there, then answers them one by one.
+    fn answer_scheduled(&mut self) {
+        let taken: Vec<_> = self.scheduled.drain(..).collect();
+        let mut answers = Vec::with_capacity(taken.len());
+        for (branch, dispatch) in taken {
+            let token = dispatch.token.clone();
+            let attempt = self.attempts.entry(dispatch.state.to_string()).or_default();
+            let mock = find(self.mocks, &dispatch.state, *attempt).cloned();
+            *attempt += 1;
+            let _ = self.execution.apply(&branch, Input::TaskStarted { token }, self.now);
+            match mock {
+                Some(mock) => answers.push((branch, dispatch, mock)),
+                None => self.unanswered.push(dispatch.state.to_string()),
+            }
+        }
+        for (branch, dispatch, mock) in answers {
+            for input in inputs(&self.execution, &branch, &dispatch, mock) {
+                // An attempt that a failed sibling aborted is answered for nothing.
+                let _ = self.execution.apply(&branch, input, self.now);
+            }
+        }
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let made = self.execution.take_made();
+        self.rows.extend(made.rows);
+        for (branch, revision, effect) in made.effects {
+            match effect {
+                Effect::Dispatch(dispatch) => self.scheduled.push_back((branch, dispatch)),
+                Effect::Timer { due, .. } => {
+                    self.set += 1;
+                    self.timers.push(Reverse((due, self.set, branch, revision)));
+                }
+            }
+        }
+    }
+
+    fn finish(self, timed_out: bool) -> Simulated {
+        let root = self.execution.branch(&BranchId::root()).map(|root| root.status.clone());
+        let (status, output, failure) = match root {
+            Some(Status::Succeeded { output }) => (ClaimStatus::Succeeded, Some(output), None),
+            Some(Status::Failed { failure, .. }) => (ClaimStatus::Failed, None, Some(failure)),
+            Some(Status::Stopped) if timed_out => (ClaimStatus::TimedOut, None, None),
+            _ => (ClaimStatus::Running, None, None),
+        };
+        let events = number(self.rows, false);
+        Simulated { status, output, failure, events, unanswered: self.unanswered }
+    }
+}
+
+fn find<'m>(mocks: &'m Mocks, state: &str, attempt: u32) -> Option<&'m Mock> {
+    mocks.get(state)?.iter().find(|(span, _)| covers(span, attempt)).map(|(_, mock)| mock)
+}
+
+fn covers(span: &str, attempt: u32) -> bool {
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    match span.split_once('-') {
+        Some((from, to)) => number(from) <= Some(attempt) && Some(attempt) <= number(to),
+        None => number(span) == Some(attempt),
+    }
+}
+
+fn inputs(
+    execution: &Execution<'_>,
+    branch: &BranchId,
+    dispatch: &Dispatch,
+    mock: Mock,
+) -> Vec<Input> {
+    let token = dispatch.token.clone();
+    let callback = execution.branch(branch).and_then(|branch| match &branch.status {
+        Status::AwaitingTask { task, .. } => task.callback.clone(),
+        _ => None,
+    });
+    let mut inputs = Vec::new();
+    if let Some(submitted) = mock.submitted {
+        inputs.push(Input::TaskSucceeded {
+            token: token.clone(),
+            output: submitted.into(),
+            report: None,
+        });
+    }
+    let token = callback.unwrap_or(token);
+    inputs.push(match mock.throw {
+        Some(Throw { error, cause }) => {
+            let cause = match cause {
+                Value::Null => None,
+                Value::String(text) if text.is_empty() => None,
+                Value::String(text) => Some(text),
+                document => Some(document.to_string()),
+            };
+            let error = (!error.is_empty()).then_some(error);
+            Input::TaskFailed { token, failure: Failure { error, cause }, report: None }
+        }
+        None => {
+            let output = mock.r#return.unwrap_or(Value::Null).into();
+            Input::TaskSucceeded { token, output, report: None }
+        }
+    });
+    inputs
+}

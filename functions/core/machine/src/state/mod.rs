@@ -1,0 +1,37 @@
+//! What each type of state does: one file for each.
+
+pub mod branches;
+mod choice;
+mod fail;
+mod map;
+mod parallel;
+mod pass;
+mod succeed;
+pub(crate) mod task;
+mod wait;
+
+use crate::branch::{Failure, Visit};
+use crate::definition::{Kind, State};
+use crate::step::{Go, Stepper};
+
+/// Does a state's work.
+pub(crate) fn run(stepper: &mut Stepper<'_>, state: &State, visit: Visit) -> Go {
+    match &state.kind {
+        Kind::Pass { result } => pass::run(stepper, state, visit, result.as_ref()),
+        Kind::Task(task) => task::run(stepper, state, task, visit),
+        Kind::Choice { rules, default } => choice::run(stepper, state, visit, rules, *default),
+        Kind::Wait(wait) => wait::run(stepper, state, visit, wait),
+        Kind::Succeed => succeed::run(stepper, state, visit),
+        Kind::Fail { error, cause } => fail::run(stepper, visit, error.as_ref(), cause.as_ref()),
+        Kind::Parallel { branches } => parallel::run(stepper, state, visit, branches),
+        Kind::Map(map) => map::run(stepper, state, map, visit),
+    }
+}
+
+/// Runs what may fail, and turns a failure into the state's own.
+fn or_fail(visit: Visit, attempt: impl FnOnce(&Visit) -> Result<Go, Failure>) -> Go {
+    match attempt(&visit) {
+        Ok(go) => go,
+        Err(failure) => Go::Fail(visit, failure),
+    }
+}

@@ -1,0 +1,216 @@
+//! Task: has work done by somebody else and waits for the answer.
+//!
+//! Source: States Language, "Task State", "Timeouts"; AWS Step Functions API, "HistoryEvent".
+
+use std::time::Duration;
+
+use fluxus_schema::TaskToken;
+use fluxus_schema::history::{Details, EventKind};
+use fluxus_schema::id::TaskAddress;
+
+use super::or_fail;
+use crate::branch::{Attempt, Failure, Status, Visit};
+use crate::data_flow;
+use crate::definition::{Number, Pattern, Resource, State, Task};
+use crate::effect::{Dispatch, Effect};
+use crate::env::Entropy as _;
+use crate::step::{Go, Input, Stepper, failure_details};
+
+/// The events by which the service tells how an attempt goes.
+struct Names {
+    scheduled: EventKind,
+    started: EventKind,
+    succeeded: EventKind,
+    failed: EventKind,
+    timed_out: EventKind,
+}
+
+const TASK: Names = Names {
+    scheduled: EventKind::TaskScheduled,
+    started: EventKind::TaskStarted,
+    succeeded: EventKind::TaskSucceeded,
+    failed: EventKind::TaskFailed,
+    timed_out: EventKind::TaskTimedOut,
+};
+
+const LAMBDA: Names = Names {
+    scheduled: EventKind::LambdaFunctionScheduled,
+    started: EventKind::LambdaFunctionStarted,
+    succeeded: EventKind::LambdaFunctionSucceeded,
+    failed: EventKind::LambdaFunctionFailed,
+    timed_out: EventKind::LambdaFunctionTimedOut,
+};
+
+const ACTIVITY: Names = Names {
+    scheduled: EventKind::ActivityScheduled,
+    started: EventKind::ActivityStarted,
+    succeeded: EventKind::ActivitySucceeded,
+    failed: EventKind::ActivityFailed,
+    timed_out: EventKind::ActivityTimedOut,
+};
+
+impl Resource {
+    fn names(&self) -> &'static Names {
+        match self {
+            Self::Fluxling { .. } | Self::Service { .. } => &TASK,
+            Self::Lambda { .. } => &LAMBDA,
+            Self::Activity { .. } => &ACTIVITY,
+        }
+    }
+
+    /// The fields by which an event says what was asked for; Lambda and activity events say it
+    /// only once, when the task is scheduled.
+    fn details(&self) -> Details {
+        match self {
+            Self::Fluxling { capability, pattern } => Details::new()
+                .with("resource", &*format!("{capability}{}", pattern.suffix()))
+                .with("resourceType", "fluxling"),
+            Self::Service { service, action, pattern } => Details::new()
+                .with("resource", &*format!("{action}{}", pattern.suffix()))
+                .with("resourceType", service.clone()),
+            Self::Lambda { .. } | Self::Activity { .. } => Details::new(),
+        }
+    }
+}
+
+/// Schedules an attempt.
+pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: Visit) -> Go {
+    or_fail(visit, |visit| {
+        let address = TaskAddress {
+            claim_id: stepper.context.claim_id,
+            branch_id: stepper.branch.id.clone(),
+            revision: stepper.revision,
+        };
+        let token = TaskToken::new(&address, stepper.entropy.number());
+        let callback = (task.resource.pattern() == Pattern::WaitForTaskToken)
+            .then(|| TaskToken::new(&address, stepper.entropy.number()));
+        let input = data_flow::effective_input(stepper, state, visit, callback.as_ref())?;
+        let seconds = |number: &Option<Number>, field| {
+            let number = number.as_ref();
+            number.map(|n| data_flow::number(stepper, visit, &visit.input, n, field)).transpose()
+        };
+        let timeout_s = seconds(&task.timeout, "TimeoutSecondsPath")?;
+        let heartbeat_s = seconds(&task.heartbeat, "HeartbeatSecondsPath")?;
+        let details = match &task.resource {
+            Resource::Lambda { arn } | Resource::Activity { arn } => {
+                Details::new().with("resource", arn.clone()).with("input", input.clone())
+            }
+            resource => resource
+                .details()
+                .with("region", stepper.context.region.as_deref().unwrap_or_default())
+                .with("parameters", input.clone()),
+        };
+        let details = details
+            .with_some("timeoutInSeconds", timeout_s)
+            .with_some("heartbeatInSeconds", heartbeat_s);
+        stepper.record(task.resource.names().scheduled, details);
+        let after = |seconds| stepper.now.plus(Duration::from_secs(seconds));
+        let attempt = Attempt {
+            token: token.clone(),
+            callback,
+            capability: task.resource.capability(),
+            scheduled_at: stepper.now,
+            started: false,
+            submitted: false,
+            deadline: timeout_s.map(after),
+            heartbeat_s,
+            heartbeat_due: heartbeat_s.map(after),
+        };
+        stepper.effects.push(Effect::Dispatch(Dispatch {
+            token,
+            capability: attempt.capability.clone(),
+            input,
+            state: visit.state.clone(),
+            attempt: visit.retry_count(),
+            deadline: attempt.deadline,
+            heartbeat_s,
+        }));
+        Ok(watch(stepper, visit.clone(), attempt))
+    })
+}
+
+/// Takes what happened to an attempt; nothing if it does not concern it.
+pub(crate) fn on_event(
+    stepper: &mut Stepper<'_>,
+    visit: Visit,
+    mut task: Attempt,
+    revision: u32,
+    event: Input,
+) -> Option<Go> {
+    let state = stepper.definition.state_named(&visit.state)?;
+    let crate::definition::Kind::Task(Task { resource, .. }) = &state.kind else { return None };
+    let is_attempt = |token: &TaskToken| *token == task.token;
+    let is_callback = |token: &TaskToken| task.callback.as_ref() == Some(token);
+    let names = resource.names();
+    match event {
+        Input::TaskStarted { token } if is_attempt(&token) && !task.started => {
+            start(stepper, resource, &mut task);
+            Some(Go::Await(Status::AwaitingTask { visit, task }))
+        }
+        // Whoever took the request has handed it on; now the callback must come.
+        Input::TaskSucceeded { token, output, .. }
+            if is_attempt(&token) && task.callback.is_some() =>
+        {
+            if task.submitted {
+                return None;
+            }
+            start(stepper, resource, &mut task);
+            stepper.record(EventKind::TaskSubmitted, resource.details().with("output", output));
+            task.submitted = true;
+            Some(watch(stepper, visit, task))
+        }
+        Input::TaskSucceeded { token, output, .. } if is_attempt(&token) || is_callback(&token) => {
+            start(stepper, resource, &mut task);
+            stepper.record(names.succeeded, resource.details().with("output", output.clone()));
+            Some(Go::Result(visit, output))
+        }
+        Input::TaskFailed { token, failure, .. } if is_attempt(&token) || is_callback(&token) => {
+            start(stepper, resource, &mut task);
+            let timed_out = failure.error.as_deref() == Some("States.Timeout");
+            let kind = if timed_out { names.timed_out } else { names.failed };
+            stepper.record(kind, with_failure(resource, &failure));
+            Some(Go::Fail(visit, failure))
+        }
+        Input::TaskHeartbeat { token } if is_attempt(&token) || is_callback(&token) => {
+            let seconds = task.heartbeat_s?;
+            task.heartbeat_due = Some(stepper.now.plus(Duration::from_secs(seconds)));
+            Some(watch(stepper, visit, task))
+        }
+        Input::TimerFired { revision: of } if of == revision => {
+            let passed =
+                |due: Option<fluxus_schema::Timestamp>| due.is_some_and(|due| due <= stepper.now);
+            let error = if passed(task.deadline) {
+                "States.Timeout"
+            } else if passed(task.heartbeat_due) {
+                "States.HeartbeatTimeout"
+            } else {
+                return Some(watch(stepper, visit, task));
+            };
+            let failure = Failure { error: Some(error.to_owned()), cause: None };
+            stepper.record(names.timed_out, with_failure(resource, &failure));
+            Some(Go::Fail(visit, failure))
+        }
+        _ => None,
+    }
+}
+
+/// Waits for the answer, with a timer where its time is bounded.
+fn watch(stepper: &mut Stepper<'_>, visit: Visit, task: Attempt) -> Go {
+    if let Some(due) = task.due() {
+        stepper.effects.push(Effect::Timer { due, watch: true });
+    }
+    Go::Await(Status::AwaitingTask { visit, task })
+}
+
+fn start(stepper: &mut Stepper<'_>, resource: &Resource, task: &mut Attempt) {
+    if !task.started {
+        stepper.record(resource.names().started, resource.details());
+        task.started = true;
+    }
+}
+
+fn with_failure(resource: &Resource, failure: &Failure) -> Details {
+    let mut details = failure_details(failure);
+    details.extend(resource.details());
+    details
+}
