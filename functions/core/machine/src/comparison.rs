@@ -281,7 +281,7 @@ impl Test {
                 operand.with(
                     env,
                     |value| value.as_str().map(Into::into),
-                    |wanted: &Box<str>| {
+                    |wanted| {
                         // The service orders texts by UTF-16 code units.
                         let order = |text: &str| text.encode_utf16().cmp(wanted.encode_utf16());
                         relation.holds(found.as_str().map(order))

@@ -1,12 +1,11 @@
 //! Evaluating a JSONPath.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
 use super::java;
-use super::syntax::{Segment, quoted};
+use super::syntax::{Condition, Segment, quoted};
 use super::{MAX_SCAN_DEPTH, MAX_VISITS, Path, PathFailure, filter};
 
 /// A path whose every step names one value.
@@ -37,7 +36,7 @@ pub(super) fn definite_segments<'a>(
                 }
             },
             Segment::Names(names) => return pick(names, here, before).map(Cow::Owned),
-            _ => element(segment, here, before, after)?,
+            _ => element(&segments[at..], here, before, after)?,
         };
     }
     Ok(Cow::Borrowed(here))
@@ -45,12 +44,12 @@ pub(super) fn definite_segments<'a>(
 
 /// The canonical form of a path's start: `$['a'][0]`.
 fn canonical(segments: &[Segment]) -> String {
-    let mut text = String::from("$");
-    for segment in segments {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{segment}");
-    }
-    text
+    format!("${}", steps(segments))
+}
+
+/// The canonical form of some steps: `['a'][0]`.
+fn steps(segments: &[Segment]) -> String {
+    segments.iter().map(Segment::to_string).collect()
 }
 
 /// The object of those of the named members that are there.
@@ -64,23 +63,25 @@ fn pick(names: &[Box<str>], here: &Value, path: impl Fn() -> String) -> Result<V
     ))
 }
 
+/// What the first of the steps, an index, selects.
 fn element<'a>(
-    segment: &Segment,
+    segments: &[Segment],
     here: &'a Value,
     before: impl Fn() -> String,
     after: impl Fn() -> String,
 ) -> Result<&'a Value, PathFailure> {
-    let items = items(segment, here, before)?;
-    let index = match segment {
-        Segment::Index(index) => usize::try_from(*index).ok(),
-        Segment::FromEnd(back) => items.len().checked_sub(*back as usize),
+    let items = items(segments, here, before)?;
+    let index = match segments.first() {
+        Some(Segment::Index(index)) => usize::try_from(*index).ok(),
+        Some(Segment::FromEnd(back)) => items.len().checked_sub(*back as usize),
         _ => None,
     };
     index.and_then(|index| items.get(index)).ok_or_else(|| PathFailure::IndexOutOfBounds(after()))
 }
 
+/// The array that the first of the steps selects from.
 fn items<'a>(
-    segment: &Segment,
+    segments: &[Segment],
     here: &'a Value,
     before: impl Fn() -> String,
 ) -> Result<&'a [Value], PathFailure> {
@@ -88,7 +89,7 @@ fn items<'a>(
         Value::Array(items) => Ok(items),
         Value::Null => Err(PathFailure::Null(before())),
         _ => Err(PathFailure::NotAnArray {
-            selector: segment.to_string(),
+            selector: steps(segments),
             context: java::to_string(here),
         }),
     }
@@ -96,8 +97,10 @@ fn items<'a>(
 
 /// A path that may find any number of values.
 pub(super) fn indefinite(path: &Path, root: &Value) -> Result<Value, PathFailure> {
-    let mut walk = Walk { path, root, visits: 0, found: Vec::new() };
-    walk.step(&path.segments, root, &At::Root)?;
+    let definite = path.segments.iter().rev().take_while(|segment| segment.is_definite()).count();
+    let definite_from = path.segments.len() - definite;
+    let mut walk = Walk { path, definite_from, root, visits: 0, found: Vec::new() };
+    walk.step(0, root, &At::Root)?;
     Ok(Value::Array(walk.found.into_iter().map(Cow::into_owned).collect()))
 }
 
@@ -120,30 +123,32 @@ impl At<'_> {
 
 struct Walk<'p, 'a> {
     path: &'p Path,
+    /// The step from which on all are definite.
+    definite_from: usize,
     root: &'a Value,
     visits: usize,
     found: Vec<Cow<'a, Value>>,
 }
 
 impl<'a> Walk<'_, 'a> {
-    fn step(
-        &mut self,
-        segments: &[Segment],
-        here: &'a Value,
-        at: &At<'_>,
-    ) -> Result<(), PathFailure> {
+    /// Takes step `number` of the path, and all after it, from the value `here`.
+    fn step(&mut self, number: usize, here: &'a Value, at: &At<'_>) -> Result<(), PathFailure> {
         self.visit()?;
-        let Some((segment, rest)) = segments.split_first() else {
+        let segments = &self.path.segments[number..];
+        let Some(segment) = segments.first() else {
             self.found.push(Cow::Borrowed(here));
             return Ok(());
         };
-        let leaf = rest.is_empty();
         match segment {
             Segment::Name(name) => match here {
                 Value::Object(members) => match members.get(&**name) {
-                    Some(member) => self.step(rest, member, &At::Member(at, name)),
-                    None if leaf => Err(PathFailure::NoResults(At::Member(at, name).text())),
-                    None => Ok(()),
+                    Some(member) => self.step(number + 1, member, &At::Member(at, name)),
+                    None if segments.len() == 1 => {
+                        Err(PathFailure::NoResults(At::Member(at, name).text()))
+                    }
+                    // Next to a step that may find many, a missing member is passed over.
+                    None if number <= self.definite_from => Ok(()),
+                    None => Err(PathFailure::MissingProperty(At::Member(at, name).text())),
                 },
                 _ => {
                     let property = format!("'{name}'");
@@ -155,77 +160,85 @@ impl<'a> Walk<'_, 'a> {
                 self.found.push(Cow::Owned(picked));
                 Ok(())
             }
-            Segment::Index(index) => self.elements(segment, [*index], rest, here, at),
+            Segment::Index(index) => self.elements(number, [*index], here, at),
             Segment::FromEnd(back) => {
-                let length = items(segment, here, || at.text())?.len();
+                let length = items(segments, here, || at.text())?.len();
                 let index = i64::try_from(length).unwrap_or(i64::MAX) - i64::from(*back);
-                self.elements(segment, [index], rest, here, at)
+                self.elements(number, [index], here, at)
             }
-            Segment::Indexes(indexes) => {
-                self.elements(segment, indexes.iter().copied(), rest, here, at)
-            }
+            Segment::Indexes(indexes) => self.elements(number, indexes.iter().copied(), here, at),
             Segment::Slice { from, to } => {
-                let length = items(segment, here, || at.text())?.len();
+                let length = items(segments, here, || at.text())?.len();
                 let range = slice(*from, *to, i64::try_from(length).unwrap_or(i64::MAX));
-                self.elements(segment, range, rest, here, at)
+                self.elements(number, range, here, at)
             }
-            Segment::Wildcard => self.wildcard(rest, here, at),
-            Segment::Scan => self.scan(rest, here, at, 0),
-            Segment::Filter(condition) => match here {
-                Value::Array(items) => {
-                    for (index, item) in items.iter().enumerate() {
-                        self.visit()?;
-                        if filter::holds(condition, item, self.root)? {
-                            self.step(rest, item, &At::Element(at, index))?;
-                        }
-                    }
-                    Ok(())
-                }
-                Value::Object(_) if filter::holds(condition, here, self.root)? => {
-                    self.step(rest, here, at)
-                }
-                _ => Ok(()),
-            },
+            Segment::Wildcard => self.wildcard(number + 1, here, at),
+            Segment::Scan => self.scan(number + 1, here, at, 0),
+            Segment::Filter(condition) => self.filter(number, condition, here, at),
         }
     }
 
     fn elements(
         &mut self,
-        segment: &Segment,
+        number: usize,
         indexes: impl IntoIterator<Item = i64>,
-        rest: &[Segment],
         here: &'a Value,
         at: &At<'_>,
     ) -> Result<(), PathFailure> {
-        let items = items(segment, here, || at.text())?;
+        let items = items(&self.path.segments[number..], here, || at.text())?;
         for index in indexes {
             let Some(place) = usize::try_from(index).ok().filter(|place| *place < items.len())
             else {
                 let path = format!("{}[{index}]", at.text());
                 return Err(PathFailure::IndexOutOfBounds(path));
             };
-            self.step(rest, &items[place], &At::Element(at, place))?;
+            self.step(number + 1, &items[place], &At::Element(at, place))?;
         }
         Ok(())
     }
 
-    /// Elements of an array that lack what the rest asks for are skipped; members of an object are
-    /// not: so it is in the service.
-    fn wildcard(
+    fn filter(
         &mut self,
-        rest: &[Segment],
+        number: usize,
+        condition: &Condition,
         here: &'a Value,
         at: &At<'_>,
     ) -> Result<(), PathFailure> {
         match here {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.visit()?;
+                    if filter::holds(condition, item, self.root)? {
+                        self.step(number + 1, item, &At::Element(at, index))?;
+                    }
+                }
+                Ok(())
+            }
+            Value::Object(_) => {
+                if filter::holds(condition, here, self.root)? {
+                    self.step(number + 1, here, at)?;
+                }
+                Ok(())
+            }
+            _ => Err(PathFailure::Primitive {
+                selector: steps(&self.path.segments[number..]),
+                context: java::to_string(here),
+            }),
+        }
+    }
+
+    /// Elements of an array that lack what the rest asks for are skipped; members of an object are
+    /// not: so it is in the service.
+    fn wildcard(&mut self, next: usize, here: &'a Value, at: &At<'_>) -> Result<(), PathFailure> {
+        match here {
             Value::Object(members) => {
                 for (name, member) in members {
-                    self.step(rest, member, &At::Member(at, name))?;
+                    self.step(next, member, &At::Member(at, name))?;
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    match self.step(rest, item, &At::Element(at, index)) {
+                    match self.step(next, item, &At::Element(at, index)) {
                         Err(failure) if !failure.is_not_found() => return Err(failure),
                         _ => {}
                     }
@@ -236,10 +249,10 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// The rest wherever its first step fits, outer values first.
+    /// The steps from `next` on, wherever the first of them finds something, outer values first.
     fn scan(
         &mut self,
-        rest: &[Segment],
+        next: usize,
         here: &'a Value,
         at: &At<'_>,
         depth: usize,
@@ -248,39 +261,18 @@ impl<'a> Walk<'_, 'a> {
             return Err(self.too_much(MAX_SCAN_DEPTH));
         }
         self.visit()?;
-        let fits = match (rest.first(), here) {
-            (Some(Segment::Name(name)), Value::Object(members)) => members.contains_key(&**name),
-            (Some(Segment::Names(names)), Value::Object(members)) => {
-                names.iter().all(|name| members.contains_key(&**name))
-            }
-            (Some(Segment::Wildcard), Value::Object(_) | Value::Array(_)) => true,
-            (
-                Some(
-                    Segment::Index(_)
-                    | Segment::FromEnd(_)
-                    | Segment::Indexes(_)
-                    | Segment::Slice { .. }
-                    | Segment::Filter(_),
-                ),
-                Value::Array(_),
-            ) => true,
-            _ => false,
-        };
-        if fits {
-            match self.step(rest, here, at) {
-                Err(PathFailure::IndexOutOfBounds(_)) if rest.len() == 1 => {}
-                other => other?,
-            }
+        if self.path.segments.get(next).is_some_and(|segment| segment.fits(here)) {
+            self.step(next, here, at)?;
         }
         match here {
             Value::Object(members) => {
                 for (name, member) in members {
-                    self.scan(rest, member, &At::Member(at, name), depth + 1)?;
+                    self.scan(next, member, &At::Member(at, name), depth + 1)?;
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.scan(rest, item, &At::Element(at, index), depth + 1)?;
+                    self.scan(next, item, &At::Element(at, index), depth + 1)?;
                 }
             }
             _ => {}
@@ -307,5 +299,24 @@ fn slice(from: Option<i64>, to: Option<i64>, length: i64) -> std::ops::Range<i64
         (Some(from), None) => from..length,
         (None, Some(to)) if to < 0 => 0..to.saturating_add(length),
         (None, to) => 0..to.unwrap_or(length).min(length),
+    }
+}
+
+impl Segment {
+    /// Whether the step finds something in the value, for `..`.
+    fn fits(&self, here: &Value) -> bool {
+        match (self, here) {
+            (Self::Name(name), Value::Object(members)) => members.contains_key(&**name),
+            (Self::Names(names), Value::Object(members)) => {
+                names.iter().all(|name| members.contains_key(&**name))
+            }
+            (Self::Wildcard, Value::Object(_) | Value::Array(_)) => true,
+            (Self::Index(index), Value::Array(items)) => {
+                usize::try_from(*index).is_ok_and(|index| index < items.len())
+            }
+            (Self::FromEnd(back), Value::Array(items)) => *back as usize <= items.len(),
+            (Self::Indexes(_) | Self::Slice { .. } | Self::Filter(_), Value::Array(_)) => true,
+            _ => false,
+        }
     }
 }

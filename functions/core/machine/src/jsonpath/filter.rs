@@ -278,7 +278,11 @@ fn compare(left: &Value, comparator: Comparator, right: &Value) -> bool {
     };
     match comparator {
         Comparator::Equal => equal(left, right),
-        Comparator::NotEqual => !equal(left, right),
+        // A list or object and a text or number do not compare at all, as in the service.
+        Comparator::NotEqual => {
+            let comparable = nested(left) == nested(right) || left.is_null() || right.is_null();
+            comparable && !equal(left, right)
+        }
         Comparator::Less => order(left, right) == Some(Ordering::Less),
         Comparator::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),
         Comparator::Greater => order(left, right) == Some(Ordering::Greater),
@@ -299,6 +303,10 @@ fn compare(left: &Value, comparator: Comparator, right: &Value) -> bool {
             size(left).is_some_and(|size| right.as_bool().is_some_and(|empty| empty == (size == 0)))
         }
     }
+}
+
+fn nested(value: &Value) -> bool {
+    value.is_array() || value.is_object()
 }
 
 fn size(value: &Value) -> Option<u64> {

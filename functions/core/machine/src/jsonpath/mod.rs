@@ -6,7 +6,8 @@
 //! property `length()`), no negative single index, and a member missing behind a slice or a union
 //! is a failure while behind `[*]` it is skipped. Beyond it, and harmless to it, are double quotes,
 //! `in`, `nin`, `subsetof`, `contains`, `size` and `empty` in filters, and comparison of values of
-//! different types, which here is false rather than an error.
+//! different types, which here is false rather than an error. `..[0].x` takes the first element of
+//! every array that has one, where that release takes all elements.
 //!
 //! A path is parsed once, when a definition is loaded, and evaluated many times; a definite path
 //! borrows its value.
@@ -102,7 +103,15 @@ pub enum PathFailure {
     /// An index or slice is asked of something that is no array.
     #[error("Filter: {selector} can only be applied to arrays. Current context is: {context}")]
     NotAnArray {
-        /// The index or slice, with its brackets.
+        /// The index or slice, with its brackets, and the steps after it.
+        selector: String,
+        /// The value found instead, as the service prints it.
+        context: String,
+    },
+    /// A filter is asked of something that is neither array nor object.
+    #[error("Filter: {selector} can not be applied to primitives. Current context is: {context}")]
+    Primitive {
+        /// The filter and the steps after it.
         selector: String,
         /// The value found instead, as the service prints it.
         context: String,
@@ -132,7 +141,13 @@ impl PathFailure {
     /// Whether the path is right but the document lacks what it asks for. The other failures mean
     /// that path and document do not fit together, and the service passes their text through.
     pub fn is_not_found(&self) -> bool {
-        !matches!(self, Self::NotAnArray { .. } | Self::CannotApply { .. } | Self::TooMuch { .. })
+        !matches!(
+            self,
+            Self::NotAnArray { .. }
+                | Self::Primitive { .. }
+                | Self::CannotApply { .. }
+                | Self::TooMuch { .. }
+        )
     }
 }
 

@@ -15,7 +15,7 @@ fn eval(path: &str, document: &Value) -> String {
     }
 }
 
-fn check(document: &Value, paths: &[&str], expect: Expect) {
+fn check(document: &Value, paths: &[&str], expect: &Expect) {
     let lines: Vec<String> =
         paths.iter().map(|path| format!("{path}  =>  {}\n", eval(path, document))).collect();
     expect.assert_eq(&lines.concat());
@@ -64,7 +64,7 @@ fn finds_what_the_service_finds() {
             "$.l[?((@ == 1 || @ == 2) && @ != 2)]",
             "$.o[?(@.x-y == 3)].n",
         ],
-        expect![[r#"
+        &expect![[r#"
             $.l[0]  =>  1
             $['l'][1]  =>  2
             $["o"]['x-y']  =>  3
@@ -125,7 +125,7 @@ fn fails_in_the_words_of_the_service() {
             "$.o.*.b",
             "$.a[?(@.b[0] == 1)]",
         ],
-        expect![[r#"
+        &expect![[r#"
             $.x  =>  failed: No results for path: $['x']
             $.no.such  =>  failed: Missing property in path $['no']
             $.s.x  =>  failed: Property ['x'] not found in path $['s']
@@ -174,12 +174,12 @@ fn refuses_what_is_no_path() {
             "$$name",
             "$.a\\",
         ],
-        expect![[r#"
+        &expect![[r#"
               =>  refused: A path must start with '$' at offset 0
             a  =>  refused: A path must start with '$' at offset 0
             $.  =>  refused: Expected a name after '.' at offset 2
             $*  =>  refused: Expected '.' or '[' after the root at offset 1
-            $..  =>  refused: Expected a name after '.' at offset 3
+            $..  =>  refused: A path can not end with a scan. at offset 3
             $.a.  =>  refused: Expected a name after '.' at offset 4
             $[a]  =>  refused: Could not analyze path component: [a] at offset 1
             $['a  =>  refused: The quote is not closed at offset 2
