@@ -115,6 +115,11 @@ impl Details {
         }
     }
 
+    /// Adds all fields of another object.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -57,6 +57,13 @@ pub enum CoreMessage {
         /// The branch's revision when it did.
         revision: u32,
     },
+    /// A task that nobody could be given may find somebody now.
+    FluxlingAvailable {
+        /// The claim.
+        claim_id: ClaimId,
+        /// The branch whose task it is.
+        branch_id: BranchId,
+    },
     /// A Map may begin more of its items.
     MapHasRoom {
         /// The claim.

@@ -7,6 +7,8 @@ use fluxus_schema::history::EventKey;
 use fluxus_schema::{BranchId, Capability, HybridTime, Json, StateName, TaskToken, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::effect::Dispatch;
+
 /// Values that states assign and later ones read as `$name`.
 pub type Variables = BTreeMap<String, Json>;
 
@@ -117,6 +119,9 @@ pub struct Visit {
     pub entered_at: Timestamp,
     /// The number of its `StateEntered` event.
     pub entered_event: u64,
+    /// Whether it is a state that can be retried.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub can_retry: bool,
     /// Retries so far, by retrier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retries: Vec<u32>,
@@ -140,6 +145,12 @@ pub struct Attempt {
     /// What a fluxling must be able to do, where one is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capability: Option<Capability>,
+    /// The labels that a fluxling must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The task's input, while nobody can be given the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Json>,
     /// When the attempt was scheduled.
     pub scheduled_at: Timestamp,
     /// Whether its beginning is in the history.
@@ -243,6 +254,37 @@ impl Branch {
             Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped => return None,
         };
         Some((state.clone(), reason))
+    }
+
+    /// The task that waits for a fluxling to be given to, if this branch has one.
+    pub fn held(&self) -> Option<Dispatch> {
+        let Status::AwaitingTask { visit, task } = &self.status else { return None };
+        Some(Dispatch {
+            token: task.token.clone(),
+            capability: task.capability.clone(),
+            labels: task.labels.clone(),
+            input: task.held.clone()?,
+            state: visit.state.clone(),
+            attempt: visit.retry_count(),
+            deadline: task.deadline,
+            heartbeat_s: task.heartbeat_s,
+        })
+    }
+
+    /// Notes whether its task waits for a fluxling to be given to.
+    pub fn hold(&mut self, input: Option<Json>) {
+        if let Status::AwaitingTask { task, .. } = &mut self.status {
+            task.held = input;
+        }
+    }
+
+    /// When its timer is due, where it waits for one.
+    pub fn timer(&self) -> Option<Timestamp> {
+        match &self.status {
+            Status::AwaitingTask { task, .. } => task.due(),
+            Status::AwaitingRetry { due, .. } | Status::AwaitingTimer { due, .. } => Some(*due),
+            _ => None,
+        }
     }
 
     /// Whether an answer with `token` would be taken: the attempt it names still waits.

@@ -53,11 +53,11 @@ impl ExecutionContext {
             "StateMachine": { "Id": self.state_machine_id, "Name": self.state_machine_name },
         });
         if let Some(visit) = visit {
-            object["State"] = json!({
-                "Name": &*visit.state,
-                "EnteredTime": visit.entered_at,
-                "RetryCount": visit.retry_count(),
-            });
+            object["State"] = json!({ "Name": &*visit.state, "EnteredTime": visit.entered_at });
+            // The service gives it only to states that can be retried.
+            if visit.can_retry {
+                object["State"]["RetryCount"] = visit.retry_count().into();
+            }
         }
         if let Some(token) = token {
             object["Task"] = json!({ "Token": token.as_str() });

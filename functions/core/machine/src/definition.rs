@@ -162,8 +162,8 @@ pub(crate) struct Task {
 /// What a task asks for, and how the answer comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resource {
-    /// `fluxling:NAME`: whoever has the capability.
-    Fluxling { capability: Capability, pattern: Pattern },
+    /// `fluxling:NAME?LABEL=VALUE&...`: whoever has the capability and the labels.
+    Fluxling { capability: Capability, pattern: Pattern, labels: BTreeMap<String, String> },
     /// `arn:aws:states:::SERVICE:ACTION`: an integration of the service.
     Service { service: Arc<str>, action: Arc<str>, pattern: Pattern },
     /// `arn:aws:lambda:...`: a Lambda function by its ARN.
@@ -209,6 +209,14 @@ impl Resource {
         match self {
             Self::Fluxling { capability, .. } => Some(capability.clone()),
             _ => None,
+        }
+    }
+
+    /// The labels that whoever takes it must have.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Fluxling { labels, .. } => labels.clone(),
+            _ => BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a step asks of the outside.
 
+use std::collections::BTreeMap;
+
 use fluxus_schema::{Capability, Json, StateName, TaskToken, Timestamp};
 
 /// Work for somebody else.
@@ -23,6 +25,8 @@ pub struct Dispatch {
     pub token: TaskToken,
     /// What whoever takes it must be able to do; none for services that only mocks stand for.
     pub capability: Option<Capability>,
+    /// The labels it must have.
+    pub labels: BTreeMap<String, String>,
     /// The task's input.
     pub input: Json,
     /// The state.

@@ -351,6 +351,7 @@ impl<'a> Stepper<'a> {
             input,
             entered_at: self.now,
             entered_event: self.count,
+            can_retry: matches!(state.kind, Kind::Task(_) | Kind::Parallel { .. } | Kind::Map(_)),
             retries: Vec::new(),
         }
     }

@@ -10,15 +10,7 @@ use crate::definition::{Pattern, Resource};
 /// What is wrong with it, in words.
 pub(crate) fn parse(text: &str) -> Result<Resource, String> {
     if let Some(rest) = text.strip_prefix("fluxling:") {
-        let (name, pattern) = split_pattern(rest);
-        if matches!(pattern, Pattern::Sync | Pattern::Sync2) {
-            return Err(format!(
-                "`{text}`: a fluxling's answer is always waited for; leave out `{}`",
-                pattern.suffix()
-            ));
-        }
-        let capability = name.parse().map_err(|error| format!("{error}"))?;
-        return Ok(Resource::Fluxling { capability, pattern });
+        return fluxling(text, rest);
     }
     let parts: Vec<&str> = text.splitn(7, ':').collect();
     match parts.as_slice() {
@@ -52,6 +44,25 @@ pub(crate) fn parse(text: &str) -> Result<Resource, String> {
     }
 }
 
+fn fluxling(text: &str, rest: &str) -> Result<Resource, String> {
+    let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (name, pattern) = split_pattern(name);
+    if matches!(pattern, Pattern::Sync | Pattern::Sync2) {
+        let suffix = pattern.suffix();
+        return Err(format!(
+            "`{text}`: a fluxling's answer is always waited for; leave out `{suffix}`"
+        ));
+    }
+    let capability = name.parse().map_err(|error| format!("{error}"))?;
+    let label = |pair: &str| match pair.split_once('=') {
+        Some((label, value)) if !label.is_empty() => Ok((label.to_owned(), value.to_owned())),
+        _ => Err(format!("`{pair}` in `{text}` is not a label; write `?region=eu&tier=fast`")),
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let labels = pairs.map(label).collect::<Result<_, _>>()?;
+    Ok(Resource::Fluxling { capability, pattern, labels })
+}
+
 fn split_pattern(text: &str) -> (&str, Pattern) {
     [Pattern::Sync2, Pattern::Sync, Pattern::WaitForTaskToken]
         .into_iter()
@@ -66,12 +77,14 @@ mod tests {
     #[test]
     fn resources_are_told_apart() {
         let shown = |text| format!("{:?}", parse(text));
-        assert!(shown("fluxling:a.b.waitForTaskToken").contains("WaitForTaskToken"));
+        assert!(shown("fluxling:a.b.waitForTaskToken?x=1").contains("WaitForTaskToken"));
         assert!(shown("arn:aws:states:::sqs:sendMessage").contains("RequestResponse"));
         assert!(shown("arn:aws:states:::states:startExecution.sync:2").contains("Sync2"));
         assert!(shown("arn:aws:states:::aws-sdk:dynamodb:getItem").contains("aws-sdk:dynamodb"));
         assert!(shown("arn:aws:lambda:eu-west-1:1:function:f").contains("Lambda"));
-        for wrong in ["", "fluxling:", "payments", "arn:aws:sqs:::q", "fluxling:a.sync"] {
+        for wrong in
+            ["", "fluxling:", "payments", "arn:aws:sqs:::q", "fluxling:a.sync", "fluxling:a?b"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

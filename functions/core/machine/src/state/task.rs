@@ -62,7 +62,7 @@ impl Resource {
     /// only once, when the task is scheduled.
     fn details(&self) -> Details {
         match self {
-            Self::Fluxling { capability, pattern } => Details::new()
+            Self::Fluxling { capability, pattern, .. } => Details::new()
                 .with("resource", &*format!("{capability}{}", pattern.suffix()))
                 .with("resourceType", "fluxling"),
             Self::Service { service, action, pattern } => Details::new()
@@ -109,6 +109,8 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
             token: token.clone(),
             callback,
             capability: task.resource.capability(),
+            labels: task.resource.labels(),
+            held: None,
             scheduled_at: stepper.now,
             started: false,
             submitted: false,
@@ -119,6 +121,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
         stepper.effects.push(Effect::Dispatch(Dispatch {
             token,
             capability: attempt.capability.clone(),
+            labels: attempt.labels.clone(),
             input,
             state: visit.state.clone(),
             attempt: visit.retry_count(),

@@ -1,0 +1,225 @@
+//! What can go wrong with a database, and whether trying again may help.
+
+use std::io;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+/// A failure to reach the database or to run a statement in it.
+///
+/// No variant shows a password: a server is named by host, port and database only.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The text is neither `postgres://…` nor `key=value …`. Correct it; trying again is in vain.
+    #[error("the Postgres URL cannot be read")]
+    InvalidUrl {
+        /// What the parser objects to.
+        source: tokio_postgres::Error,
+    },
+
+    /// The URL says `sslmode=require`, which this build cannot do.
+    #[error(
+        "`{server}` is to be reached with TLS, which Fluxus does not speak yet: drop `sslmode=require` or put a TLS tunnel in front"
+    )]
+    TlsUnsupported {
+        /// Host, port and database.
+        server: String,
+    },
+
+    /// No connection came about.
+    #[error("cannot connect to Postgres at `{server}`: {reason}")]
+    Connect {
+        /// Host, port and database.
+        server: String,
+        /// What is wrong, in words a person can act upon.
+        reason: String,
+        /// What the driver says.
+        source: tokio_postgres::Error,
+    },
+
+    /// All connections of the pool stayed busy, or the pool was closed.
+    #[error("no free connection to `{server}`: {reason}")]
+    Pool {
+        /// Host, port and database.
+        server: String,
+        /// Why none came free.
+        reason: String,
+    },
+
+    /// A statement failed. Unless it was a commit, nothing of it took effect.
+    #[error("cannot {action}")]
+    Statement {
+        /// What was attempted: the caller's words, or the beginning of the SQL.
+        action: String,
+        /// What the driver or the server says.
+        source: tokio_postgres::Error,
+    },
+}
+
+impl DatabaseError {
+    /// Whether the same call may succeed later: the connection was lost, the server is starting,
+    /// stopping or full, or the transaction lost a race with another one.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::InvalidUrl { .. } | Self::TlsUnsupported { .. } => false,
+            Self::Pool { .. } => true,
+            Self::Connect { source, .. } | Self::Statement { source, .. } => {
+                is_transient_source(source)
+            }
+        }
+    }
+
+    /// The server's error code, where the server answered with one.
+    pub fn code(&self) -> Option<&SqlState> {
+        self.server_error().map(DbError::code)
+    }
+
+    /// The constraint that was violated, where it was one.
+    pub fn constraint(&self) -> Option<&str> {
+        self.server_error().and_then(DbError::constraint)
+    }
+
+    /// The same error, telling what the caller was about to do: a verb phrase ("receive messages").
+    #[must_use]
+    pub fn during(self, what: &'static str) -> Self {
+        match self {
+            Self::Statement { source, .. } => Self::Statement { action: what.to_owned(), source },
+            other => other,
+        }
+    }
+
+    pub(super) fn statement(sql: &str, source: tokio_postgres::Error) -> Self {
+        Self::Statement { action: action(sql), source }
+    }
+
+    pub(super) fn connect(config: &tokio_postgres::Config, source: tokio_postgres::Error) -> Self {
+        let reason = connect_reason(config, &source);
+        Self::Connect { server: server(config), reason, source }
+    }
+
+    fn server_error(&self) -> Option<&DbError> {
+        match self {
+            Self::Connect { source, .. } | Self::Statement { source, .. } => source.as_db_error(),
+            Self::InvalidUrl { .. } | Self::TlsUnsupported { .. } | Self::Pool { .. } => None,
+        }
+    }
+}
+
+/// Host, port and database of a configuration, without user and password.
+pub(super) fn server(config: &tokio_postgres::Config) -> String {
+    use tokio_postgres::config::Host;
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => config.get_hostaddrs().first().map_or_else(String::new, ToString::to_string),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    format!("{host}:{port}/{}", database_name(config))
+}
+
+fn database_name(config: &tokio_postgres::Config) -> &str {
+    config.get_dbname().or_else(|| config.get_user()).unwrap_or_default()
+}
+
+fn is_transient_source(source: &tokio_postgres::Error) -> bool {
+    match source.code() {
+        Some(code) => is_transient_code(code),
+        // Without a code no answer came: the connection broke or never was, or the fault is ours.
+        None => source.is_closed() || io_error(source).is_some() || is_timeout(source),
+    }
+}
+
+fn is_transient_code(code: &SqlState) -> bool {
+    // Class 08 is connection exceptions, 53 insufficient resources, 57P the operator's shutdown.
+    // Source: PostgreSQL manual, appendix A.
+    code.code().starts_with("08")
+        || code.code().starts_with("53")
+        || [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::IDLE_SESSION_TIMEOUT,
+        ]
+        .contains(code)
+}
+
+fn io_error(source: &tokio_postgres::Error) -> Option<&io::Error> {
+    std::error::Error::source(source).and_then(|cause| cause.downcast_ref::<io::Error>())
+}
+
+fn is_timeout(source: &tokio_postgres::Error) -> bool {
+    io_error(source).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+fn connect_reason(config: &tokio_postgres::Config, source: &tokio_postgres::Error) -> String {
+    let user = config.get_user().unwrap_or_default();
+    if let Some(error) = io_error(source) {
+        return match error.kind() {
+            io::ErrorKind::ConnectionRefused => "nothing listens there; is it running?".to_owned(),
+            io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+            _ if error.to_string().contains("lookup") => "the host name is not known".to_owned(),
+            _ => "the network failed".to_owned(),
+        };
+    }
+    match source.code() {
+        Some(code) if *code == SqlState::INVALID_PASSWORD => {
+            format!("wrong password for user `{user}`")
+        }
+        Some(code) if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            format!("user `{user}` is not let in")
+        }
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            format!("there is no database `{}`", database_name(config))
+        }
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
+            "it has no connection left".to_owned()
+        }
+        Some(code) if *code == SqlState::CANNOT_CONNECT_NOW => {
+            "it is starting or stopping".to_owned()
+        }
+        Some(_) => "it refuses the connection".to_owned(),
+        None if source.to_string().contains("password missing") => {
+            format!("user `{user}` needs a password and the URL has none")
+        }
+        None => "the handshake failed".to_owned(),
+    }
+}
+
+/// Names a statement by its leading `-- comment`, or else by how it begins.
+fn action(sql: &str) -> String {
+    /// Enough to recognise a statement, short enough for one line of a log.
+    const SHOWN_CHARS: usize = 60;
+    let first = sql.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    if let Some(comment) = first.strip_prefix("-- ") {
+        return comment.to_owned();
+    }
+    let words: Vec<&str> = sql.split_whitespace().collect();
+    let text = words.join(" ");
+    let shown: String = text.chars().take(SHOWN_CHARS).collect();
+    let ellipsis = if shown.len() < text.len() { "…" } else { "" };
+    format!("run `{shown}{ellipsis}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_the_comment_or_the_beginning() {
+        assert_eq!(action("\n  -- receive messages\n SELECT 1"), "receive messages");
+        assert_eq!(action(" SELECT\n   1"), "run `SELECT 1`");
+        assert!(action(&"x ".repeat(100)).ends_with("…`"));
+    }
+
+    #[test]
+    fn a_server_is_named_without_its_password() {
+        let config = "postgres://me:secret@db.example:6432/orders"
+            .parse::<tokio_postgres::Config>()
+            .expect("a URL");
+        assert_eq!(server(&config), "db.example:6432/orders");
+    }
+}

@@ -1,0 +1,197 @@
+//! Running statements: on a connection of the pool, or within a transaction on it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, Statement};
+
+use super::error::DatabaseError;
+use super::pool::{Counter, Statements};
+
+/// A value for `$n` and its type. The type is always said, so that a statement needs no question
+/// to the server before it is sent.
+pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// One connection of the pool, given back when dropped.
+///
+/// Statements kept prepared are cached by their text, so the texts of a program must be a fixed
+/// set: pass values as parameters, never within the text.
+#[derive(Debug)]
+pub struct Session {
+    client: deadpool_postgres::Client,
+    statements: Statements,
+    counter: Counter,
+}
+
+impl Session {
+    pub(super) fn new(
+        client: deadpool_postgres::Client,
+        statements: Statements,
+        counter: Counter,
+    ) -> Self {
+        Self { client, statements, counter }
+    }
+
+    /// Runs one statement and returns its rows.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`]; ask [`DatabaseError::is_transient`] whether to try again.
+    pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DatabaseError> {
+        self.counter.add_one();
+        let rows = match self.statements {
+            Statements::Unnamed => self.client.query_typed(sql, params).await,
+            Statements::Prepared => match self.prepare(sql, params).await {
+                Ok(statement) => self.client.query(&statement, &values(params)).await,
+                Err(error) => Err(error),
+            },
+        };
+        rows.map_err(|source| DatabaseError::statement(sql, source))
+    }
+
+    /// Runs one statement and returns how many rows it touched.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`]; ask [`DatabaseError::is_transient`] whether to try again.
+    pub async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, DatabaseError> {
+        self.counter.add_one();
+        let touched = match self.statements {
+            Statements::Unnamed => self.client.execute_typed(sql, params).await,
+            Statements::Prepared => match self.prepare(sql, params).await {
+                Ok(statement) => self.client.execute(&statement, &values(params)).await,
+                Err(error) => Err(error),
+            },
+        };
+        touched.map_err(|source| DatabaseError::statement(sql, source))
+    }
+
+    /// Runs several statements without parameters, for migrations and tests. Not counted.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`] for the first one that fails; none took effect, unless the
+    /// text holds its own `BEGIN` and `COMMIT`.
+    pub async fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
+        let done = self.client.batch_execute(sql).await;
+        done.map_err(|source| DatabaseError::statement(sql, source))
+    }
+
+    /// Begins a transaction, which is rolled back when dropped without commit.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`] if the connection was lost; take another session.
+    pub async fn begin(&mut self) -> Result<Transaction<'_>, DatabaseError> {
+        let (statements, counter) = (self.statements, self.counter.clone());
+        let inner = self.client.transaction().await;
+        let inner = inner.map_err(|source| failed("begin a transaction", source))?;
+        Ok(Transaction { inner, statements, counter, sent: AtomicU64::new(0) })
+    }
+
+    async fn prepare(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Statement, tokio_postgres::Error> {
+        self.client.prepare_typed_cached(sql, &types(params)).await
+    }
+}
+
+/// A transaction: all of it takes effect at [`commit`](Self::commit), or nothing does.
+///
+/// Statements may be sent together (`futures::join!`), which saves waiting for each answer. The
+/// order in which statements sent together run is not fixed, so they must not depend on each other.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    inner: deadpool_postgres::Transaction<'a>,
+    statements: Statements,
+    counter: Counter,
+    sent: AtomicU64,
+}
+
+impl Transaction<'_> {
+    /// Runs one statement and returns its rows.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`]; the transaction can then only be rolled back.
+    pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DatabaseError> {
+        self.count();
+        let rows = match self.statements {
+            Statements::Unnamed => self.inner.query_typed(sql, params).await,
+            Statements::Prepared => match self.prepare(sql, params).await {
+                Ok(statement) => self.inner.query(&statement, &values(params)).await,
+                Err(error) => Err(error),
+            },
+        };
+        rows.map_err(|source| DatabaseError::statement(sql, source))
+    }
+
+    /// Runs one statement and returns how many rows it touched.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`]; the transaction can then only be rolled back.
+    pub async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, DatabaseError> {
+        self.count();
+        let touched = match self.statements {
+            Statements::Unnamed => self.inner.execute_typed(sql, params).await,
+            Statements::Prepared => match self.prepare(sql, params).await {
+                Ok(statement) => self.inner.execute(&statement, &values(params)).await,
+                Err(error) => Err(error),
+            },
+        };
+        touched.map_err(|source| DatabaseError::statement(sql, source))
+    }
+
+    /// Runs several statements without parameters, for migrations and tests. Not counted.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`]; the transaction can then only be rolled back.
+    pub async fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
+        let done = self.inner.batch_execute(sql).await;
+        done.map_err(|source| DatabaseError::statement(sql, source))
+    }
+
+    /// Makes it all take effect. On return it is on disk, unless the database is relaxed.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`]; after a lost connection it is not known whether the commit
+    /// took effect, so whatever is tried again must bear being done twice.
+    pub async fn commit(self) -> Result<(), DatabaseError> {
+        self.inner.commit().await.map_err(|source| failed("commit a transaction", source))
+    }
+
+    /// Undoes it all.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`] if the connection was lost; the server rolls back by itself.
+    pub async fn rollback(self) -> Result<(), DatabaseError> {
+        self.inner.rollback().await.map_err(|source| failed("roll back a transaction", source))
+    }
+
+    /// How many statements this transaction has sent, `BEGIN` and `COMMIT` not counted.
+    pub fn statements(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.counter.add_one();
+    }
+
+    async fn prepare(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Statement, tokio_postgres::Error> {
+        self.inner.prepare_typed_cached(sql, &types(params)).await
+    }
+}
+
+fn failed(action: &str, source: tokio_postgres::Error) -> DatabaseError {
+    DatabaseError::Statement { action: action.to_owned(), source }
+}
+
+fn types(params: &[Param<'_>]) -> Vec<Type> {
+    params.iter().map(|(_, kind)| kind.clone()).collect()
+}
+
+fn values<'a>(params: &[Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    params.iter().map(|(value, _)| *value).collect()
+}

@@ -1,0 +1,83 @@
+//! One suite for every adapter: what callers of [`Queue`] may rely on.
+//!
+//! Each case uses queues of its own, so an adapter may hand out the same instance every time and
+//! may hold other messages. Nothing sleeps: delays are waited for by receiving.
+
+// A suite of tests: ending loudly at the first surprise is its purpose.
+#![allow(clippy::expect_used)]
+
+mod bounds;
+mod dead;
+mod delivery;
+mod time;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::{Outgoing, Queue, QueueName, Receive, Received};
+
+/// Long enough for any machine, short enough to end a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A visibility timeout that no case outlives.
+const LONG: Duration = Duration::from_secs(600);
+
+/// A delay or visibility timeout that a case waits for.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Runs every case against a queue that `make` provides for it.
+///
+/// # Panics
+/// At the first thing that is not as it must be.
+pub async fn run<F>(make: impl Fn() -> F)
+where
+    F: Future<Output = Arc<dyn Queue>>,
+{
+    delivery::what_is_sent_is_received_until_deleted(make().await).await;
+    delivery::a_batch_goes_to_many_queues(make().await).await;
+    delivery::a_receive_takes_no_more_than_asked(make().await).await;
+    delivery::bodies_come_back_as_they_were(make().await).await;
+    delivery::receivers_at_the_same_time_never_share_a_message(make().await).await;
+    delivery::a_waiting_receiver_is_woken(make().await).await;
+    delivery::several_waiting_receivers_are_all_served(make().await).await;
+    delivery::an_empty_queue_ends_the_wait_empty(make().await).await;
+    time::a_delayed_message_comes_in_time(make().await).await;
+    time::what_is_not_deleted_comes_again(make().await).await;
+    time::a_stale_receipt_does_nothing(make().await).await;
+    time::visibility_can_be_changed(make().await).await;
+    dead::what_is_received_too_often_dies(make().await).await;
+    dead::the_depth_tells_each_kind(make().await).await;
+    bounds::past_a_bound_nothing_is_done(make().await).await;
+}
+
+/// A queue that nobody else uses.
+fn fresh_queue() -> QueueName {
+    let name = format!("conformance-{}", Uuid::now_v7().simple());
+    QueueName::new(&name).expect("a valid name")
+}
+
+async fn send(queue: &dyn Queue, name: &QueueName, bodies: &[&str]) {
+    let messages = bodies.iter().map(|body| Outgoing::new(name.clone(), *body)).collect();
+    queue.send(messages).await.expect("send");
+}
+
+/// Receives without waiting.
+async fn take(queue: &dyn Queue, name: &QueueName, max: usize) -> Vec<Received> {
+    let request = Receive { max, wait: Duration::ZERO, visibility: LONG };
+    queue.receive(name, request).await.expect("receive")
+}
+
+/// Receives one message, waiting for it.
+async fn wait_for_one(queue: &dyn Queue, name: &QueueName, visibility: Duration) -> Received {
+    let request = Receive { max: 1, wait: PATIENCE, visibility };
+    let received = queue.receive(name, request).await.expect("receive");
+    received.into_iter().next().expect("a message before the wait is over")
+}
+
+fn bodies(received: &[Received]) -> Vec<&str> {
+    let mut bodies: Vec<&str> = received.iter().map(|message| message.body.as_str()).collect();
+    bodies.sort_unstable();
+    bodies
+}

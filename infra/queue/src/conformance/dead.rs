@@ -1,0 +1,59 @@
+//! Dead letters and depth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LONG, PATIENCE, SHORT, fresh_queue, send, take, wait_for_one};
+use crate::bounds::{MAX_DELAY, MAX_RECEIVES};
+use crate::{DeadLetter, Outgoing, Queue, QueueName, Receive};
+
+pub(super) async fn what_is_received_too_often_dies(queue: Arc<dyn Queue>) {
+    let name = fresh_queue();
+    send(&*queue, &name, &["poison"]).await;
+    for count in 1..=MAX_RECEIVES {
+        let received = wait_for_one(&*queue, &name, Duration::ZERO).await;
+        assert_eq!(received.receive_count, count);
+    }
+    // One more receive finds it dead, and what is alive behind it.
+    send(&*queue, &name, &["fine"]).await;
+    let request = Receive { max: 1, wait: PATIENCE, visibility: LONG };
+    let received = queue.receive(&name, request).await.expect("receive");
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].body, "fine");
+    // The same receive need not have buried it.
+    assert!(take(&*queue, &name, 10).await.is_empty());
+
+    let letters = dead_letters(&*queue, &name).await;
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!((letter.body.as_str(), letter.receive_count), ("poison", MAX_RECEIVES));
+    assert!(letter.reason.contains(&MAX_RECEIVES.to_string()), "{}", letter.reason);
+    assert!(letter.dead_at_ms > 0);
+    queue.mark_reported(std::slice::from_ref(&letter.id)).await.expect("mark reported");
+    assert!(dead_letters(&*queue, &name).await.is_empty(), "reported once");
+    let depth = queue.depth(std::slice::from_ref(&name)).await.expect("depth");
+    assert_eq!(depth[0].dead, 1, "and kept");
+}
+
+pub(super) async fn the_depth_tells_each_kind(queue: Arc<dyn Queue>) {
+    let (name, empty) = (fresh_queue(), fresh_queue());
+    let delayed = Outgoing::new(name.clone(), "delayed").delayed(MAX_DELAY);
+    queue.send(vec![delayed]).await.expect("send");
+    send(&*queue, &name, &["1", "2", "3"]).await;
+    assert_eq!(take(&*queue, &name, 2).await.len(), 2);
+    let depth = queue.depth(&[empty.clone(), name.clone()]).await.expect("depth");
+    assert_eq!((&depth[0].queue, &depth[1].queue), (&empty, &name), "in the order asked");
+    let counts = |at: usize| {
+        let depth: &crate::Depth = &depth[at];
+        (depth.ready, depth.in_flight, depth.delayed, depth.dead)
+    };
+    assert_eq!(counts(0), (0, 0, 0, 0));
+    assert_eq!(depth[0].oldest_ready_age, None);
+    assert_eq!(counts(1), (1, 2, 1, 0));
+    assert!(depth[1].oldest_ready_age.expect("an age") < PATIENCE + SHORT);
+}
+
+async fn dead_letters(queue: &dyn Queue, name: &QueueName) -> Vec<DeadLetter> {
+    let letters = queue.dead_letters(10_000).await.expect("dead letters");
+    letters.into_iter().filter(|letter| letter.queue == *name).collect()
+}

@@ -1,0 +1,205 @@
+//! What goes into a queue and what comes out.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::MAX_RECEIVE;
+use crate::bounds::{MAX_BODY_BYTES, MAX_DELAY, MAX_GROUP_CHARS, MAX_VISIBILITY, MAX_WAIT};
+use crate::{QueueError, QueueName};
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where it goes.
+    pub queue: QueueName,
+    /// JSON text, at most [`MAX_BODY_BYTES`].
+    pub body: String,
+    /// How long it stays hidden, at most [`MAX_DELAY`].
+    pub delay: Duration,
+    /// Whose message it is (the tenant), for queues that are fair between groups.
+    pub group: Option<String>,
+}
+
+impl Outgoing {
+    /// A message to be delivered at once.
+    pub fn new(queue: QueueName, body: impl Into<String>) -> Self {
+        Self { queue, body: body.into(), delay: Duration::ZERO, group: None }
+    }
+
+    /// The same message, hidden for a while.
+    #[must_use]
+    pub fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// The same message, on behalf of a group.
+    #[must_use]
+    pub fn in_group(self, group: impl Into<String>) -> Self {
+        Self { group: Some(group.into()), ..self }
+    }
+
+    /// Checks the bounds that hold for every adapter.
+    ///
+    /// # Errors
+    /// [`QueueError::PastBound`] or [`QueueError::InvalidBody`].
+    pub fn check(&self) -> Result<(), QueueError> {
+        check_size("the body's size in bytes", "MAX_BODY_BYTES", self.body.len(), MAX_BODY_BYTES)?;
+        check_duration("the delay", "MAX_DELAY", self.delay, MAX_DELAY)?;
+        let group = self.group.as_deref().unwrap_or_default();
+        check_size("the group's length", "MAX_GROUP_CHARS", group.len(), MAX_GROUP_CHARS)?;
+        if self.body.contains('\0') || group.contains('\0') {
+            return Err(QueueError::InvalidBody);
+        }
+        Ok(())
+    }
+}
+
+/// How to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receive {
+    /// The most messages to take, at most [`MAX_RECEIVE`].
+    pub max: usize,
+    /// How long to wait for the first one, at most [`MAX_WAIT`].
+    pub wait: Duration,
+    /// How long the messages stay hidden from others, at most [`MAX_VISIBILITY`]. Delete them in
+    /// this time, or they come again.
+    pub visibility: Duration,
+}
+
+impl Receive {
+    /// Checks the bounds that hold for every adapter.
+    ///
+    /// # Errors
+    /// [`QueueError::PastBound`].
+    pub fn check(&self) -> Result<(), QueueError> {
+        check_size("the number of messages to receive", "MAX_RECEIVE", self.max, MAX_RECEIVE)?;
+        check_duration("the wait", "MAX_WAIT", self.wait, MAX_WAIT)?;
+        check_visibility(self.visibility)
+    }
+}
+
+/// A message as received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The message; the same each time it is received.
+    pub id: MessageId,
+    /// This receipt of it; another one each time.
+    pub receipt: Receipt,
+    /// JSON text.
+    pub body: String,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// When it was sent, in milliseconds since 1970.
+    pub sent_at_ms: i64,
+}
+
+/// Names a message.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageId(pub String);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Proves that a message was received: to delete it, or to change its visibility. It is void once
+/// the message was received again. Only the adapter that gave it can read it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Receipt(pub String);
+
+impl Receipt {
+    /// The receipt of adapters that number their messages: `id:receive_count`.
+    pub(crate) fn numbered(id: i64, receive_count: i32) -> Self {
+        Self(format!("{id}:{receive_count}"))
+    }
+
+    /// The parts of a numbered receipt; of any other, parts that no message has.
+    pub(crate) fn parts(&self) -> (i64, i32) {
+        let parts = self
+            .0
+            .split_once(':')
+            .and_then(|(id, count)| Some((id.parse().ok()?, count.parse().ok()?)));
+        parts.unwrap_or((-1, -1))
+    }
+}
+
+/// How full a queue is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// The queue.
+    pub queue: QueueName,
+    /// Messages that a receive would return now.
+    pub ready: u64,
+    /// Messages that were received and neither deleted nor visible again.
+    pub in_flight: u64,
+    /// Messages that were never received and are not visible yet.
+    pub delayed: u64,
+    /// Messages of this queue among the dead letters.
+    pub dead: u64,
+    /// For how long the oldest ready message has been ready.
+    pub oldest_ready_age: Option<Duration>,
+}
+
+/// A message that was received too often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Names the dead letter; the id of the message it was.
+    pub id: DeadLetterId,
+    /// The queue it was in.
+    pub queue: QueueName,
+    /// JSON text.
+    pub body: String,
+    /// How often it was received.
+    pub receive_count: u32,
+    /// Why it is dead.
+    pub reason: String,
+    /// Since when, in milliseconds since 1970.
+    pub dead_at_ms: i64,
+}
+
+/// Names a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeadLetterId(pub String);
+
+impl fmt::Display for DeadLetterId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Checks a visibility timeout.
+pub(crate) fn check_visibility(visibility: Duration) -> Result<(), QueueError> {
+    check_duration("the visibility timeout", "MAX_VISIBILITY", visibility, MAX_VISIBILITY)
+}
+
+fn check_size(
+    what: &'static str,
+    bound: &'static str,
+    actual: usize,
+    limit: usize,
+) -> Result<(), QueueError> {
+    if actual <= limit {
+        return Ok(());
+    }
+    let (actual, limit) = (actual.to_string(), limit.to_string());
+    Err(QueueError::PastBound { what, bound, actual, limit })
+}
+
+fn check_duration(
+    what: &'static str,
+    bound: &'static str,
+    actual: Duration,
+    limit: Duration,
+) -> Result<(), QueueError> {
+    if actual <= limit {
+        return Ok(());
+    }
+    let (actual, limit) = (format!("{} s", actual.as_secs()), format!("{} s", limit.as_secs()));
+    Err(QueueError::PastBound { what, bound, actual, limit })
+}

@@ -1,0 +1,71 @@
+//! The port: what Fluxus asks of a queue.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    DeadLetter, DeadLetterId, Depth, Outgoing, QueueError, QueueName, Receipt, Receive, Received,
+};
+
+/// Queues with the semantics of SQS standard queues: every message is delivered at least once, in
+/// no promised order, and again after its visibility timeout unless it is deleted. A message that
+/// was received too often becomes a dead letter.
+///
+/// A queue needs no creation: it is there when something was sent to it.
+#[async_trait]
+pub trait Queue: Send + Sync + 'static {
+    /// Sends messages, to any queues: all of them or, on an error that is not transient, none.
+    ///
+    /// # Errors
+    /// [`QueueError`]; nothing was sent if a bound was passed.
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError>;
+
+    /// Takes messages that are ready, and waits for the first if there is none. Returns as soon as
+    /// there is something, empty when the wait is over. Safe to cancel: what was taken meanwhile
+    /// comes again after its visibility timeout.
+    ///
+    /// # Errors
+    /// [`QueueError`]; on a transient one, receive again.
+    async fn receive(
+        &self,
+        queue: &QueueName,
+        request: Receive,
+    ) -> Result<Vec<Received>, QueueError>;
+
+    /// Deletes messages that were dealt with. Void receipts are passed over in silence: somebody
+    /// else has the message now.
+    ///
+    /// # Errors
+    /// [`QueueError`]; on a transient one, delete again.
+    async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError>;
+
+    /// Hides messages for so long from now on; zero makes them ready at once. Void receipts are
+    /// passed over in silence.
+    ///
+    /// # Errors
+    /// [`QueueError`]; nothing was changed if a bound was passed.
+    async fn change_visibility(
+        &self,
+        queue: &QueueName,
+        changes: &[(Receipt, Duration)],
+    ) -> Result<(), QueueError>;
+
+    /// How full each of the queues is, in the order asked.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError>;
+
+    /// Dead letters of any queue that are not marked as reported yet, oldest first.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Marks dead letters as reported. They stay, for a person to look at.
+    ///
+    /// # Errors
+    /// [`QueueError`]; on a transient one, mark again.
+    async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError>;
+}

@@ -1,0 +1,168 @@
+//! Queues in a Postgres table: the enqueue joins the caller's transaction.
+
+#[cfg(test)]
+mod plans;
+mod receive;
+mod send;
+mod state;
+mod wake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fluxus_postgres::{Database, Transaction};
+
+use crate::bounds::MAX_RECEIVES;
+use crate::message::check_visibility;
+use crate::{
+    DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt, Receive,
+    Received,
+};
+use wake::Wakers;
+
+/// The SQL that creates the queue's tables, in a schema of their own. The store's migrations
+/// include it; it is run once and never edited: a change is another migration.
+pub const MIGRATION: &str = include_str!("postgres/migration.sql");
+
+/// How a [`PostgresQueue`] works.
+#[derive(Clone, Copy, Debug)]
+pub struct PostgresQueueOptions {
+    /// How often a message is received before it becomes a dead letter.
+    pub max_receives: u32,
+    /// Whether to tell other processes of new messages, and to hear from them (`LISTEN` and
+    /// `NOTIFY`). Without it they find messages when they poll, every few seconds.
+    pub notify: bool,
+}
+
+impl Default for PostgresQueueOptions {
+    fn default() -> Self {
+        Self { max_receives: MAX_RECEIVES, notify: true }
+    }
+}
+
+/// Queues in the tables of [`MIGRATION`]. Clones are one queue: they share waiters and tasks.
+///
+/// Time is the database's clock throughout, so processes with different clocks agree. What may be
+/// lost in a crash without harm (receive, delete, visibility: the message comes again) does not
+/// wait for the disk; [`send`](Queue::send) does.
+#[derive(Clone, Debug)]
+pub struct PostgresQueue {
+    database: Database,
+    /// For writes whose loss means no more than another delivery.
+    relaxed: Database,
+    max_receives: u32,
+    wakers: Arc<Wakers>,
+}
+
+impl PostgresQueue {
+    /// Opens the queues of a database that was migrated.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`] if no connection to listen on can be opened.
+    pub async fn new(
+        database: Database,
+        options: PostgresQueueOptions,
+    ) -> Result<Self, QueueError> {
+        let relaxed = database.relaxed();
+        let wakers = if options.notify {
+            Wakers::connected(&relaxed).await.map_err(QueueError::database("listen"))?
+        } else {
+            Wakers::local()
+        };
+        let max_receives = options.max_receives;
+        Ok(Self { database, relaxed, max_receives, wakers: Arc::new(wakers) })
+    }
+
+    /// Creates the tables if they are missing, for tests and for queues without a store. Safe to
+    /// run at the same time as others.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`].
+    pub async fn setup(database: &Database) -> Result<(), QueueError> {
+        state::setup(database).await.map_err(QueueError::database("create the queue's tables"))
+    }
+
+    /// Sends messages within the caller's transaction, with one statement however many they are.
+    /// Call [`wake`](Self::wake) after the commit.
+    ///
+    /// # Errors
+    /// [`QueueError`]; after [`QueueError::Database`] the transaction can only be rolled back.
+    pub async fn send_in(
+        &self,
+        tx: &Transaction<'_>,
+        messages: &[Outgoing],
+    ) -> Result<(), QueueError> {
+        send::send_in(tx, messages).await
+    }
+
+    /// Deletes messages of any queues within the caller's transaction, with one statement however
+    /// many they are. Returns how many receipts were still good: the others' messages were received
+    /// again or deleted meanwhile.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`]; the transaction can then only be rolled back.
+    pub async fn delete_in(
+        &self,
+        tx: &Transaction<'_>,
+        receipts: &[Receipt],
+    ) -> Result<u64, QueueError> {
+        state::delete_in(tx, receipts).await
+    }
+
+    /// Wakes whoever waits for these queues, here at once and in other processes by a `NOTIFY`
+    /// within milliseconds. Call it after the commit: a `NOTIFY` within a transaction takes a
+    /// global lock while committing, and would make commits wait for each other.
+    pub fn wake<'a>(&self, queues: impl IntoIterator<Item = &'a QueueName>) {
+        self.wakers.wake(queues);
+    }
+}
+
+#[async_trait]
+impl Queue for PostgresQueue {
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
+        send::send(&self.database, &messages).await?;
+        self.wake(messages.iter().filter(|one| wake::is_urgent(one.delay)).map(|one| &one.queue));
+        Ok(())
+    }
+
+    async fn receive(
+        &self,
+        queue: &QueueName,
+        request: Receive,
+    ) -> Result<Vec<Received>, QueueError> {
+        request.check()?;
+        receive::receive(&self.relaxed, &self.wakers, self.max_receives, queue, request).await
+    }
+
+    async fn delete(&self, _queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
+        state::delete(&self.relaxed, receipts).await
+    }
+
+    async fn change_visibility(
+        &self,
+        queue: &QueueName,
+        changes: &[(Receipt, Duration)],
+    ) -> Result<(), QueueError> {
+        for (_, visibility) in changes {
+            check_visibility(*visibility)?;
+        }
+        state::change_visibility(&self.relaxed, changes).await?;
+        if changes.iter().any(|(_, visibility)| wake::is_urgent(*visibility)) {
+            self.wake([queue]);
+        }
+        Ok(())
+    }
+
+    async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError> {
+        state::depth(&self.database, queues).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        state::dead_letters(&self.database, limit).await
+    }
+
+    async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
+        state::mark_reported(&self.database, letters).await
+    }
+}

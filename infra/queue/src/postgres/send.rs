@@ -1,0 +1,65 @@
+//! Sending: one statement for any number of messages to any queues.
+
+use fluxus_postgres::types::Type;
+use fluxus_postgres::{Database, DatabaseError, Param, Transaction};
+
+use crate::{Outgoing, QueueError};
+
+const SEND: &str = "
+    -- send messages
+    INSERT INTO fluxus_queue.message (queue, group_id, body, visible_at, sent_at)
+    SELECT queue, group_id, body,
+           statement_timestamp() + delay_us * interval '1 microsecond', statement_timestamp()
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+           AS outgoing (queue, group_id, body, delay_us)";
+
+/// The messages as the columns of [`SEND`].
+struct Columns<'a> {
+    queues: Vec<&'a str>,
+    groups: Vec<Option<&'a str>>,
+    bodies: Vec<&'a str>,
+    delays_us: Vec<i64>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(messages: &'a [Outgoing]) -> Result<Self, QueueError> {
+        messages.iter().try_for_each(Outgoing::check)?;
+        Ok(Self {
+            queues: messages.iter().map(|one| one.queue.as_str()).collect(),
+            groups: messages.iter().map(|one| one.group.as_deref()).collect(),
+            bodies: messages.iter().map(|one| one.body.as_str()).collect(),
+            delays_us: messages.iter().map(|one| super::state::micros(one.delay)).collect(),
+        })
+    }
+
+    fn params(&self) -> [Param<'_>; 4] {
+        [
+            (&self.queues, Type::TEXT_ARRAY),
+            (&self.groups, Type::TEXT_ARRAY),
+            (&self.bodies, Type::TEXT_ARRAY),
+            (&self.delays_us, Type::INT8_ARRAY),
+        ]
+    }
+}
+
+pub(super) async fn send(database: &Database, messages: &[Outgoing]) -> Result<(), QueueError> {
+    let columns = Columns::new(messages)?;
+    if messages.is_empty() {
+        return Ok(());
+    }
+    insert(database, &columns).await.map_err(QueueError::database("send messages"))
+}
+
+pub(super) async fn send_in(tx: &Transaction<'_>, messages: &[Outgoing]) -> Result<(), QueueError> {
+    let columns = Columns::new(messages)?;
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let sent = tx.execute(SEND, &columns.params()).await;
+    sent.map(|_rows| ()).map_err(QueueError::database("send messages"))
+}
+
+async fn insert(database: &Database, columns: &Columns<'_>) -> Result<(), DatabaseError> {
+    database.session().await?.execute(SEND, &columns.params()).await?;
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Everything but sending and receiving: deleting, hiding, counting, and the dead letters.
+
+use std::time::Duration;
+
+use fluxus_postgres::types::Type;
+use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
+
+use super::MIGRATION;
+use crate::{DeadLetter, DeadLetterId, Depth, QueueError, QueueName, Receipt};
+
+/// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
+const SETUP_LOCK: i64 = 0x666c_7578_7175_6575;
+
+/// Deletes messages whose receipt is still good.
+pub(super) const DELETE: &str = "
+    -- delete messages
+    DELETE FROM fluxus_queue.message
+     USING unnest($1::bigint[], $2::integer[]) AS done (message_id, receive_count)
+     WHERE message.message_id = done.message_id AND message.receive_count = done.receive_count";
+
+/// Hides messages whose receipt is still good for another time.
+pub(super) const CHANGE: &str = "
+    -- change the visibility of messages
+    UPDATE fluxus_queue.message
+       SET visible_at = statement_timestamp() + change.visibility_us * interval '1 microsecond'
+      FROM unnest($1::bigint[], $2::integer[], $3::bigint[])
+           AS change (message_id, receive_count, visibility_us)
+     WHERE message.message_id = change.message_id
+       AND message.receive_count = change.receive_count";
+
+/// Microseconds for SQL. All durations here are within bounds that fit.
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
+    let mut session = database.session().await?;
+    let tx = session.begin().await?;
+    let lock: Param<'_> = (&SETUP_LOCK, Type::INT8);
+    tx.query("SELECT pg_advisory_xact_lock($1)", &[lock]).await?;
+    let is_there = tx.query("SELECT FROM pg_tables WHERE schemaname = 'fluxus_queue'", &[]).await?;
+    if is_there.is_empty() {
+        tx.batch(MIGRATION).await?;
+    }
+    tx.commit().await
+}
+
+/// Receipts as columns, in the order of their ids, so that no two deletes wait for each other.
+fn columns(receipts: &[Receipt]) -> (Vec<i64>, Vec<i32>) {
+    let mut parts: Vec<(i64, i32)> = receipts.iter().map(Receipt::parts).collect();
+    parts.sort_unstable();
+    parts.into_iter().unzip()
+}
+
+pub(super) async fn delete(database: &Database, receipts: &[Receipt]) -> Result<(), QueueError> {
+    if receipts.is_empty() {
+        return Ok(());
+    }
+    let run = async {
+        let (ids, counts) = columns(receipts);
+        let params: [Param<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&counts, Type::INT4_ARRAY)];
+        database.session().await?.execute(DELETE, &params).await
+    };
+    run.await.map(|_rows| ()).map_err(QueueError::database("delete messages"))
+}
+
+pub(super) async fn delete_in(
+    tx: &Transaction<'_>,
+    receipts: &[Receipt],
+) -> Result<u64, QueueError> {
+    if receipts.is_empty() {
+        return Ok(0);
+    }
+    let (ids, counts) = columns(receipts);
+    let params: [Param<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&counts, Type::INT4_ARRAY)];
+    tx.execute(DELETE, &params).await.map_err(QueueError::database("delete messages"))
+}
+
+pub(super) async fn change_visibility(
+    database: &Database,
+    changes: &[(Receipt, Duration)],
+) -> Result<(), QueueError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let run = async {
+        let mut parts: Vec<(i64, i32, i64)> = Vec::with_capacity(changes.len());
+        for (receipt, visibility) in changes {
+            let (id, count) = receipt.parts();
+            parts.push((id, count, micros(*visibility)));
+        }
+        parts.sort_unstable();
+        let ids: Vec<i64> = parts.iter().map(|part| part.0).collect();
+        let counts: Vec<i32> = parts.iter().map(|part| part.1).collect();
+        let visibilities: Vec<i64> = parts.iter().map(|part| part.2).collect();
+        let params: [Param<'_>; 3] = [
+            (&ids, Type::INT8_ARRAY),
+            (&counts, Type::INT4_ARRAY),
+            (&visibilities, Type::INT8_ARRAY),
+        ];
+        database.session().await?.execute(CHANGE, &params).await
+    };
+    run.await.map(|_rows| ()).map_err(QueueError::database("change the visibility of messages"))
+}
+
+/// Counts by reading every message of the queues: for a look every few seconds, not for a hot path.
+pub(super) async fn depth(
+    database: &Database,
+    queues: &[QueueName],
+) -> Result<Vec<Depth>, QueueError> {
+    const DEPTH: &str = "
+        -- measure queues
+        SELECT ready.messages, ready.oldest_us, hidden.in_flight, hidden.delayed, dead.letters
+          FROM unnest($1::text[]) WITH ORDINALITY AS asked (queue, position),
+               LATERAL (
+                   SELECT count(*) AS messages,
+                          (extract(epoch FROM statement_timestamp() - min(visible_at)) * 1000000
+                          )::bigint AS oldest_us
+                     FROM fluxus_queue.message
+                    WHERE message.queue = asked.queue AND visible_at <= statement_timestamp()
+               ) AS ready,
+               LATERAL (
+                   SELECT count(*) FILTER (WHERE receive_count > 0) AS in_flight,
+                          count(*) FILTER (WHERE receive_count = 0) AS delayed
+                     FROM fluxus_queue.message
+                    WHERE message.queue = asked.queue AND visible_at > statement_timestamp()
+               ) AS hidden,
+               LATERAL (
+                   SELECT count(*) AS letters
+                     FROM fluxus_queue.dead_letter
+                    WHERE dead_letter.queue = asked.queue
+               ) AS dead
+         ORDER BY asked.position";
+    let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+    let run = async {
+        let names: Param<'_> = (&names, Type::TEXT_ARRAY);
+        database.session().await?.query(DEPTH, &[names]).await
+    };
+    let rows = run.await.map_err(QueueError::database("measure queues"))?;
+    Ok(queues.iter().zip(&rows).map(|(queue, row)| measured(queue.clone(), row)).collect())
+}
+
+fn measured(queue: QueueName, row: &Row) -> Depth {
+    let oldest_us: Option<i64> = row.get("oldest_us");
+    Depth {
+        queue,
+        ready: count(row, "messages"),
+        in_flight: count(row, "in_flight"),
+        delayed: count(row, "delayed"),
+        dead: count(row, "letters"),
+        oldest_ready_age: oldest_us
+            .map(|us| Duration::from_micros(u64::try_from(us).unwrap_or_default())),
+    }
+}
+
+fn count(row: &Row, column: &str) -> u64 {
+    u64::try_from(row.get::<_, i64>(column)).unwrap_or_default()
+}
+
+pub(super) async fn dead_letters(
+    database: &Database,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, QueueError> {
+    const UNREPORTED: &str = "
+        -- read dead letters
+        SELECT message_id, queue, body, receive_count, reason,
+               (extract(epoch FROM dead_at) * 1000)::bigint AS dead_at_ms
+          FROM fluxus_queue.dead_letter
+         WHERE reported_at IS NULL
+         ORDER BY dead_at, message_id
+         LIMIT $1";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let run = async { database.session().await?.query(UNREPORTED, &[(&limit, Type::INT8)]).await };
+    let rows = run.await.map_err(QueueError::database("read dead letters"))?;
+    rows.iter().map(dead_letter).collect()
+}
+
+fn dead_letter(row: &Row) -> Result<DeadLetter, QueueError> {
+    Ok(DeadLetter {
+        id: DeadLetterId(row.get::<_, i64>("message_id").to_string()),
+        queue: QueueName::new(row.get("queue"))?,
+        body: row.get("body"),
+        receive_count: u32::try_from(row.get::<_, i32>("receive_count")).unwrap_or_default(),
+        reason: row.get("reason"),
+        dead_at_ms: row.get("dead_at_ms"),
+    })
+}
+
+pub(super) async fn mark_reported(
+    database: &Database,
+    letters: &[DeadLetterId],
+) -> Result<(), QueueError> {
+    const MARK: &str = "
+        -- mark dead letters as reported
+        UPDATE fluxus_queue.dead_letter SET reported_at = statement_timestamp()
+         WHERE message_id = ANY ($1) AND reported_at IS NULL";
+    let ids: Vec<i64> = letters.iter().filter_map(|letter| letter.0.parse().ok()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let run = async { database.session().await?.execute(MARK, &[(&ids, Type::INT8_ARRAY)]).await };
+    run.await.map(|_rows| ()).map_err(QueueError::database("mark dead letters as reported"))
+}
