@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use fluxus_schema::claim::ClaimStatus;
-use fluxus_schema::history::{EventKey, EventRow};
+use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
 use fluxus_schema::{BranchId, HybridTime, Timestamp};
 
 use crate::branch::{Branch, Failure, Status};
@@ -159,7 +159,7 @@ impl<'a> Execution<'a> {
             return Err(Rejected::unknown(&input));
         };
         let made = step(self.definition, self.context, &self.current(slot), input, now)?;
-        self.take(made, now);
+        self.take(made);
         self.run(now);
         Ok(())
     }
@@ -208,9 +208,28 @@ impl<'a> Execution<'a> {
         made
     }
 
-    /// Effects asked for since this was last asked, for one who needs nothing else.
-    pub fn take_effects(&mut self) -> Vec<(BranchId, u32, Effect)> {
-        std::mem::take(&mut self.made.effects)
+    /// Notices since this was last asked.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.made.notices)
+    }
+
+    /// Notes that the task which this branch holds was given to somebody, as `details` tell.
+    pub fn serve(&mut self, id: &BranchId, details: Details, now: Timestamp) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let branch = &mut slot.branch;
+        branch.revision += 1;
+        branch.at = branch.at.max(self.clock).next(now);
+        branch.hold(None);
+        slot.changed = true;
+        self.clock = branch.at;
+        let event = Event { kind: EventKind::TaskDelegated, previous: branch.last.clone(), details };
+        let (revision, at) = (branch.revision, branch.at);
+        let row = EventRow { branch_id: id.clone(), revision, at, events: vec![event] };
+        self.made.rows.push(row);
+        // The timer carries the revision that it watches over.
+        if let Some(due) = branch.timer() {
+            self.made.effects.push((id.clone(), revision, Effect::Timer { due, watch: true }));
+        }
     }
 
     /// The branch as the next step should see it: nothing in an execution sorts before what led
@@ -228,12 +247,12 @@ impl<'a> Execution<'a> {
             let branch = self.current(slot);
             // What is put on the list here fits where its branch stands.
             if let Ok(made) = step(self.definition, self.context, &branch, input, now) {
-                self.take(made, now);
+                self.take(made);
             }
         }
     }
 
-    fn take(&mut self, made: Step, _now: Timestamp) {
+    fn take(&mut self, made: Step) {
         let Step { branch, children, begin, effects, events, handover } = made;
         let id = branch.id.clone();
         let revision = branch.revision;

@@ -1,0 +1,171 @@
+//! `fluxus claim list`.
+
+use fluxus_schema::api::ClaimPage;
+use fluxus_schema::limits::{DEFAULT_PAGE, MAX_PAGE};
+use fluxus_schema::{ClaimStatus, Timestamp};
+
+use crate::client::{Call, Client};
+use crate::exit::{Exit, Usage};
+use crate::moment::{date_and_time, now, span};
+use crate::output::{Printer, note, status};
+use crate::paging::{Pages, print_merged};
+use crate::table::{Cell, Column, Table};
+
+/// Which claims.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  fluxus claim list --status FAILED,TIMED_OUT
+  fluxus claim list --type order.placed --received-from 2026-11-23T00:00:00Z
+  fluxus claim list --attribute region=eu --attribute tier=gold --all --output json
+
+Times are RFC 3339, or a span back from now such as 90s, 15m, 24h or 7d.")]
+pub struct Args {
+    /// Only claims of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub claim_type: Option<String>,
+    /// Only claims that stand so: RECEIVED, REJECTED, RUNNING, SUCCEEDED, FAILED, TIMED_OUT or
+    /// ABORTED; one of them, where given several times or separated by commas
+    #[arg(long, value_name = "STATUS", value_parser = parse_status, value_delimiter = ',')]
+    pub status: Vec<ClaimStatus>,
+    /// Only claims about this subject
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
+    /// Only claims that this recipe fulfils
+    #[arg(long, value_name = "NAME")]
+    pub recipe: Option<String>,
+    /// Only claims received at this time or later
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub received_from: Option<Timestamp>,
+    /// Only claims received before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub received_to: Option<Timestamp>,
+    /// Only claims with this attribute; all of them, where given several times
+    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = super::submit::parse_pair)]
+    pub attributes: Vec<(String, String)>,
+    /// At most this many claims
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_PAGE,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAGE)))]
+    pub limit: u32,
+    /// Go on where the page with this `next_cursor` ended
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+    /// All claims, page after page
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+/// Prints the list.
+///
+/// # Errors
+/// Where the server cannot be reached or refuses, or stdout cannot be written.
+pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
+    let mut pages = Pages::new(|| page(args, client), args.cursor.clone());
+    if !args.all {
+        pages = pages.only_one();
+    }
+    if printer.is_json() {
+        print_merged(&mut pages, "claims", printer).await?;
+        return Ok(Exit::Ok);
+    }
+    let mut none = true;
+    while let Some(document) = pages.next().await? {
+        let page: ClaimPage = document.read()?;
+        if page.claims.is_empty() {
+            continue;
+        }
+        none = false;
+        printer.text(&render(&page, now(), printer.width))?;
+    }
+    if none {
+        note("No such claims.");
+    }
+    pages.say_where_to_go_on();
+    Ok(Exit::Ok)
+}
+
+fn page<'a>(args: &Args, client: &'a Client) -> Result<Call<'a>, Usage> {
+    let limit = if args.all { MAX_PAGE } else { args.limit };
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let mut call = client
+        .get(&["claims"])?
+        .query("limit", &limit.to_string())
+        .query_opt("type", args.claim_type.as_deref())
+        .query_opt("subject", args.subject.as_deref())
+        .query_opt("recipe", args.recipe.as_deref())
+        .query_opt("received_from", time(args.received_from).as_deref())
+        .query_opt("received_to", time(args.received_to).as_deref());
+    for status in &args.status {
+        call = call.query("status", status.as_str());
+    }
+    for (key, value) in &args.attributes {
+        call = call.query(&format!("attribute.{key}"), value);
+    }
+    Ok(call)
+}
+
+fn parse_status(text: &str) -> Result<ClaimStatus, String> {
+    text.to_ascii_uppercase().replace('-', "_").parse()
+}
+
+/// RFC 3339, or a number with a unit for a time that long ago.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let unit_ms = match text.chars().last() {
+        Some('s') => 1_000,
+        Some('m') => 60_000,
+        Some('h') => 3_600_000,
+        Some('d') => 86_400_000,
+        _ => return Timestamp::parse(text),
+    };
+    let count: i64 = text[..text.len() - 1].parse().map_err(|_| {
+        format!(
+            "`{text}` is neither RFC 3339, such as 2026-11-23T12:00:00Z, nor a span such as 24h"
+        )
+    })?;
+    let ago_ms = count.saturating_mul(unit_ms);
+    Ok(Timestamp::from_millis(now().as_millis().saturating_sub(ago_ms)))
+}
+
+fn render(page: &ClaimPage, now: Timestamp, width: Option<usize>) -> String {
+    let mut table = Table::new(&[
+        Column::whole("CLAIM"),
+        Column::whole("STATUS"),
+        Column::text("TYPE"),
+        Column::text("SUBJECT"),
+        Column::whole("RECEIVED"),
+        Column::number("TOOK"),
+        Column::text("ERROR"),
+    ]);
+    for claim in &page.claims {
+        let until = claim.ended_at.unwrap_or(now);
+        table.row(vec![
+            Cell::from(claim.claim_id.to_string()),
+            status(claim.status),
+            Cell::from(claim.claim_type.as_str()),
+            Cell::from(claim.subject.as_deref().unwrap_or("-")),
+            Cell::from(date_and_time(claim.received_at)),
+            Cell::from(span(until.since(claim.received_at))),
+            Cell::from(claim.error.as_deref().unwrap_or("")),
+        ]);
+    }
+    table.render(width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_may_be_written_in_lower_case() {
+        assert_eq!(parse_status("timed-out"), Ok(ClaimStatus::TimedOut));
+        assert!(parse_status("done").is_err_and(|error| error.contains("SUCCEEDED")));
+    }
+
+    #[test]
+    fn a_time_may_be_a_span_back_from_now() {
+        let ago = now().since(parse_time("24h").expect("a span"));
+        assert!((86_399..86_460).contains(&ago.as_secs()), "{ago:?}");
+        assert!(parse_time("2026-11-23T12:00:00Z").is_ok());
+        assert!(parse_time("xd").is_err() && parse_time("").is_err() && parse_time("é").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! `fluxus claim show`, and how a claim looks.
+
+use fluxus_schema::{Claim, Timestamp};
+use serde_json::Value;
+
+use super::OneClaim;
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::moment::{absolute_and_relative, now, span};
+use crate::output::{Printer, indented, status};
+use crate::table::{Cell, facts};
+
+/// Shows one claim.
+///
+/// # Errors
+/// Where the server cannot be reached or refuses, or stdout cannot be written.
+pub async fn run(args: &OneClaim, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
+    let document = client.get(&["claims", &args.id.to_string()])?.send().await?;
+    printer.document(&document, |claim| render(claim, now(), printer.width))?;
+    Ok(Exit::Ok)
+}
+
+/// A claim as text: its facts, then its body and its output.
+pub fn render(claim: &Claim, now: Timestamp, width: Option<usize>) -> String {
+    let text = |value: &Option<String>| value.as_ref().map(Cell::from);
+    let time = |at: Option<Timestamp>| at.map(|at| Cell::from(absolute_and_relative(at, now)));
+    let recipe = claim.recipe.as_ref().map(|recipe| match claim.recipe_version {
+        Some(version) => Cell::from(format!("{recipe} version {version}")),
+        None => Cell::from(recipe.as_str()),
+    });
+    let took = claim.ended_at.map(|ended| Cell::from(span(ended.since(claim.received_at))));
+    let mut all = vec![
+        ("Claim", Some(Cell::from(claim.claim_id.to_string()))),
+        ("Type", Some(Cell::from(claim.claim_type.as_str()))),
+        ("Status", Some(status(claim.status))),
+        ("Subject", text(&claim.subject)),
+        ("Recipe", recipe),
+        ("Received", time(Some(claim.received_at))),
+        ("Started", time(claim.started_at)),
+        ("Ended", time(claim.ended_at)),
+        ("Took", took),
+        ("Deadline", time(claim.deadline)),
+        ("Priority", (claim.priority != 0).then(|| Cell::from(claim.priority.to_string()))),
+        ("Idempotency key", text(&claim.idempotency_key)),
+        ("Error", text(&claim.error)),
+    ];
+    for (key, value) in &claim.attributes {
+        all.push(("Attribute", Some(Cell::from(format!("{key} = {value}")))));
+    }
+    let mut shown = facts(&all, width);
+    if let Some(cause) = &claim.cause {
+        // Not in the table: causes are long, and their end is often what matters.
+        shown.push_str(&part("Cause", &Value::String(cause.clone())));
+    }
+    shown.push_str(&part("Body", &claim.body));
+    if let Some(output) = &claim.output {
+        shown.push_str(&part("Output", output));
+    }
+    shown
+}
+
+fn part(title: &str, value: &Value) -> String {
+    let bold = anstyle::Style::new().bold();
+    format!("{bold}{title}{bold:#}\n{}", indented(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_is_shown_with_its_body_and_output() {
+        let claim: Claim = serde_json::from_value(json!({
+            "claim_id": "01890a5d-ac96-774b-bcce-b302099a8057", "tenant": "default",
+            "type": "order.placed", "status": "SUCCEEDED", "subject": "customer-42",
+            "body": {"order": "1001", "items": [1]}, "output": {"shipped": true},
+            "recipe": "order-saga", "recipe_version": 3, "priority": 5,
+            "attributes": {"region": "eu"}, "cause": "a \u{1b}[2J",
+            "received_at": "2026-11-23T12:03:04.500Z", "started_at": "2026-11-23T12:03:04.512Z",
+            "ended_at": "2026-11-23T12:03:07.000Z",
+        }))
+        .expect("a claim");
+        let now = Timestamp::parse("2026-11-23T12:05:00Z").expect("a time");
+        expect![[r#"
+            Claim      01890a5d-ac96-774b-bcce-b302099a8057
+            Type       order.placed
+            Status     SUCCEEDED
+            Subject    customer-42
+            Recipe     order-saga version 3
+            Received   2026-11-23 12:03:04Z (1 min 55 s ago)
+            Started    2026-11-23 12:03:04Z (1 min 55 s ago)
+            Ended      2026-11-23 12:03:07Z (1 min 53 s ago)
+            Took       2.5 s
+            Priority   5
+            Attribute  region = eu
+            Cause
+              "a \u001b[2J"
+            Body
+              {
+                "order": "1001",
+                "items": [
+                  1
+                ]
+              }
+            Output
+              {
+                "shipped": true
+              }
+        "#]]
+        .assert_eq(&anstream::adapter::strip_str(&render(&claim, now, None)).to_string());
+    }
+}

@@ -1,0 +1,328 @@
+//! The client of the REST interface: one call, one answer, and errors that say what to do.
+
+use std::error::Error as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fluxus_schema::problem::Problem;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::args::Global;
+use crate::exit::{Exit, Usage};
+
+/// Longest time to make a connection. A server that is there answers much faster.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest time for an answer, beyond what the server was asked to wait.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most characters of an answer that is no problem document, shown with the error.
+const MAX_SHOWN_CHARS: usize = 200;
+
+/// What kept a call from its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server refused, and said why.
+    #[error("{}: {}", .0.title, .0.detail)]
+    Refused(Box<Problem>),
+    /// No connection.
+    #[error("cannot reach {url}: {reason}{}", hint(.refused))]
+    Unreachable {
+        /// Where the server was to be.
+        url: String,
+        /// Why not, in words.
+        reason: String,
+        /// Whether nobody listens there.
+        refused: bool,
+    },
+    /// A connection, but no answer in time.
+    #[error("{url} did not answer within {seconds} s; its log may say why")]
+    Silent {
+        /// Where the server is.
+        url: String,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// A call that cannot be made.
+    #[error(transparent)]
+    Unaskable(#[from] Usage),
+    /// An answer that Fluxus does not give.
+    #[error("{url} answered {status}, but not as Fluxus does: {body}. Is --url right?")]
+    Strange {
+        /// What was asked.
+        url: String,
+        /// The status code.
+        status: StatusCode,
+        /// The beginning of the answer.
+        body: String,
+    },
+}
+
+fn hint(refused: &bool) -> &'static str {
+    if *refused { ". Is it running? Start one with `fluxus dev`" } else { "" }
+}
+
+impl ClientError {
+    /// The exit code for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Refused(problem) if problem.status == StatusCode::NOT_FOUND => Exit::NotFound,
+            Self::Refused(_) => Exit::Failed,
+            Self::Unaskable(_) => Exit::Usage,
+            Self::Unreachable { .. } | Self::Silent { .. } => Exit::Unreachable,
+            // What a load balancer answers whose server is away.
+            Self::Strange { status, .. } => match *status {
+                StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT => Exit::Unreachable,
+                _ => Exit::Failed,
+            },
+        }
+    }
+
+    /// Whether the same call may well succeed a little later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused(problem) => matches!(problem.status, 429 | 503),
+            Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::Unaskable(_) => false,
+            Self::Strange { .. } => self.exit() == Exit::Unreachable,
+        }
+    }
+}
+
+/// What the API answered, byte by byte, so that JSON output can pass it on unchanged.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The answer's body.
+    pub bytes: Vec<u8>,
+    url: String,
+    status: StatusCode,
+}
+
+impl Document {
+    /// The document as the type that the API says it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Strange`] where it is not.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        self.read_bytes(&self.bytes)
+    }
+
+    /// A part of the document as the type that the API says it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Strange`] where it is not.
+    pub fn part<T: DeserializeOwned>(&self, part: &RawValue) -> Result<T, ClientError> {
+        self.read_bytes(part.get().as_bytes())
+    }
+
+    fn read_bytes<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(bytes).map_err(|error| ClientError::Strange {
+            url: self.url.clone(),
+            status: self.status,
+            body: format!("{error} in {}", beginning(bytes)),
+        })
+    }
+}
+
+/// A client of one server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: Option<HeaderValue>,
+}
+
+impl Client {
+    /// A client of the server that the command line names. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Usage`] where the URL or the key cannot be one.
+    pub fn new(global: &Global) -> anyhow::Result<Self> {
+        let text = global.server_url();
+        let base: Url =
+            text.parse().map_err(|error| Usage(format!("`{text}` is not a URL: {error}")))?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(Usage(format!("`{text}` is not an http:// or https:// URL")).into());
+        }
+        let key = global.api_key.as_deref().map(|key| {
+            HeaderValue::from_str(&format!("Bearer {key}")).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            })
+        });
+        let key = key.transpose().map_err(|_| {
+            Usage("the API key holds characters that a header cannot carry".to_owned())
+        })?;
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("fluxus/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&base) {
+            // A proxy for the outside world must not be asked for this machine.
+            http = http.no_proxy();
+        }
+        Ok(Self { http: http.build()?, base, key })
+    }
+
+    /// A call that reads.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub fn get(&self, path: &[&str]) -> Result<Call<'_>, Usage> {
+        self.call(Method::GET, path)
+    }
+
+    /// A call that changes something.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub fn post(&self, path: &[&str]) -> Result<Call<'_>, Usage> {
+        self.call(Method::POST, path)
+    }
+
+    /// A call that puts a document in its place.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub fn put(&self, path: &[&str]) -> Result<Call<'_>, Usage> {
+        self.call(Method::PUT, path)
+    }
+
+    /// A call to `/v1/` and the segments of `path`, each escaped.
+    ///
+    /// # Errors
+    /// [`Usage`] for a segment that no URL can carry: empty, `.` or `..`.
+    fn call(&self, method: Method, path: &[&str]) -> Result<Call<'_>, Usage> {
+        let mut url = self.base.clone();
+        if let Some(segment) = path.iter().find(|segment| ["", ".", ".."].contains(*segment)) {
+            return Err(Usage(format!("`{segment}` names nothing that can be asked for")));
+        }
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        Ok(Call { client: self, method, url, body: None, wait: None })
+    }
+
+    /// Where the server is, for messages.
+    pub fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+}
+
+/// A call in the making.
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is sent"]
+pub struct Call<'a> {
+    client: &'a Client,
+    method: Method,
+    url: Url,
+    body: Option<Vec<u8>>,
+    wait: Option<Duration>,
+}
+
+impl Call<'_> {
+    /// Adds a query parameter.
+    pub fn query(mut self, key: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(key, value);
+        self
+    }
+
+    /// Adds a query parameter where there is a value for it.
+    pub fn query_opt(self, key: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.query(key, value),
+            None => self,
+        }
+    }
+
+    /// Sends this document.
+    ///
+    /// # Errors
+    /// Where it cannot be written as JSON.
+    pub fn body(mut self, body: &impl Serialize) -> anyhow::Result<Self> {
+        self.body = Some(serde_json::to_vec(body)?);
+        Ok(self)
+    }
+
+    /// Asks the server to answer only once the work has ended, or after this time.
+    pub const fn wait(mut self, time: Duration) -> Self {
+        self.wait = Some(time);
+        self
+    }
+
+    /// Sends the call. It is never repeated: the caller knows whether that would be safe.
+    ///
+    /// # Errors
+    /// [`ClientError`], each with what to do next.
+    pub async fn send(self) -> Result<Document, ClientError> {
+        let Self { client, method, url, body, wait } = self;
+        let timeout = ANSWER_TIMEOUT + wait.unwrap_or_default();
+        let mut request = client.http.request(method, url.clone()).timeout(timeout);
+        if let Some(key) = &client.key {
+            request = request.header(reqwest::header::AUTHORIZATION, key);
+        }
+        if let Some(wait) = wait {
+            request = request.header("prefer", format!("wait={}", wait.as_secs()));
+        }
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let failed = |error: reqwest::Error| client.explain(&error, timeout);
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(failed)?.to_vec();
+        if status.is_success() {
+            return Ok(Document { bytes, url: url.into(), status });
+        }
+        Err(match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => ClientError::Refused(Box::new(problem)),
+            Err(_) => ClientError::Strange { url: url.into(), status, body: beginning(&bytes) },
+        })
+    }
+}
+
+impl Client {
+    fn explain(&self, error: &reqwest::Error, timeout: Duration) -> ClientError {
+        let url = self.base().to_owned();
+        if error.is_timeout() && !error.is_connect() {
+            return ClientError::Silent { url, seconds: timeout.as_secs() };
+        }
+        let mut cause = error.source();
+        let mut reason = error.to_string();
+        let mut refused = false;
+        while let Some(error) = cause {
+            // The last cause is the one that says it: the outer ones only say "error".
+            reason = error.to_string();
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                refused |= error.kind() == std::io::ErrorKind::ConnectionRefused;
+            }
+            cause = error.source();
+        }
+        if refused {
+            reason = "connection refused".to_owned();
+        } else if error.is_timeout() {
+            reason = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
+        }
+        ClientError::Unreachable { url, reason, refused }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The beginning of an answer, on one line.
+fn beginning(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        return "nothing".to_owned();
+    }
+    crate::table::cut(&crate::table::clean(&line), MAX_SHOWN_CHARS)
+}

@@ -1,0 +1,96 @@
+//! The command line of Fluxus.
+//!
+//! `claim`, `task`, `recipe` and `fluxling` speak REST ([`client`]) and print what the API answers:
+//! with `--output json` its document unchanged, else a text made for reading ([`output`]).
+//! `recipe validate`, `recipe render FILE`, `simulate` and `completions` need no server; `dev` and
+//! `bench` bring their own.
+
+pub mod args;
+pub mod bench;
+pub mod claim;
+pub mod client;
+pub mod completions;
+pub mod dev;
+pub mod exit;
+pub mod explain;
+pub mod fluxling;
+pub mod migrate;
+pub mod moment;
+pub mod output;
+pub mod paging;
+pub mod problem;
+pub mod recipe;
+pub mod simulate;
+pub mod source;
+pub mod story;
+pub mod table;
+pub mod task;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// Runs the command line of this process and gives its exit code.
+pub async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = run(&cli).await;
+    // What is buffered must be out before the exit code says that all is well.
+    let flushed = std::io::stdout().flush();
+    match outcome.and_then(|code| Ok(flushed.map(|()| code)?)) {
+        Ok(code) => code,
+        Err(error) if exit::is_broken_pipe(&error) => Exit::Ok.into(),
+        Err(error) => {
+            output::note(&problem::render(&error));
+            Exit::of(&error).into()
+        }
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever kept the command from its work; [`Exit::of`] knows the exit code for it.
+pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if !matches!(cli.command, Command::Dev(_)) {
+        log_to_stderr();
+    }
+    let printer = Printer::stdout(cli.global.output);
+    match &cli.command {
+        Command::Claim(command) => {
+            claim::run(command, &Client::new(&cli.global)?, printer).await.map(ExitCode::from)
+        }
+        Command::Task(command) => {
+            task::run(command, &Client::new(&cli.global)?, printer).await.map(ExitCode::from)
+        }
+        Command::Recipe(command) => {
+            recipe::run(command, &cli.global, printer).await.map(ExitCode::from)
+        }
+        Command::Fluxling(command) => {
+            fluxling::run(command, &Client::new(&cli.global)?, printer).await.map(ExitCode::from)
+        }
+        Command::Dev(args) => dev::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await.map(ExitCode::from),
+        Command::Completions(args) => completions::run(args).map(ExitCode::from),
+    }
+}
+
+/// Log lines are for whoever asks for them by `RUST_LOG`; `dev` sets up its own.
+fn log_to_stderr() {
+    if std::env::var_os("RUST_LOG").is_none() {
+        return;
+    }
+    // An error here means that somebody has set up logging before, such as a test.
+    let _already_set = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_writer(std::io::stderr)
+        .try_init();
+}

@@ -1,0 +1,112 @@
+//! Printing: data to stdout, as the API's JSON unchanged or as a text made for reading.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use fluxus_schema::ClaimStatus;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::client::Document;
+use crate::table::{self, Cell};
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Tables and sentences
+    Text,
+    /// The API's document, unchanged
+    Json,
+}
+
+/// Prints to stdout in the format that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Printer {
+    /// The format.
+    pub format: Format,
+    /// Columns of the terminal; none where stdout is not one, so that nothing is cut in a pipe.
+    pub width: Option<usize>,
+}
+
+impl Printer {
+    /// The printer for this process's stdout.
+    pub fn stdout(format: Format) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let size = terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
+        // A terminal that does not know its size says 0.
+        let width = size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0);
+        Self { format, width }
+    }
+
+    /// Whether JSON was asked for.
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints a document: unchanged, or as the text that `render` makes of it.
+    ///
+    /// # Errors
+    /// Where the document is not a `T`, or stdout cannot be written.
+    pub fn document<T: DeserializeOwned>(
+        self,
+        document: &Document,
+        render: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        if self.is_json() {
+            return self.raw(&document.bytes);
+        }
+        self.text(&render(&document.read()?))
+    }
+
+    /// Prints JSON as it came, and a newline where it has none.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written.
+    pub fn raw(self, json: &[u8]) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(json)?;
+        if !json.ends_with(b"\n") {
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Prints text that ends with a newline of its own; colours go to terminals only.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written.
+    pub fn text(self, text: &str) -> anyhow::Result<()> {
+        let mut out = anstream::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+}
+
+/// JSON for reading, each line indented by two blanks.
+pub fn indented(value: &Value) -> String {
+    // A `Value` has only text keys, so writing it cannot fail.
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.lines().map(|line| format!("  {}\n", table::clean(line))).collect()
+}
+
+/// A status in its colour.
+pub fn status(status: ClaimStatus) -> Cell {
+    Cell::styled(status.as_str(), status_style(status))
+}
+
+/// The colour of a status.
+pub const fn status_style(status: ClaimStatus) -> Style {
+    match status {
+        ClaimStatus::Received | ClaimStatus::Running => AnsiColor::Cyan.on_default(),
+        ClaimStatus::Succeeded => AnsiColor::Green.on_default(),
+        ClaimStatus::Aborted => AnsiColor::Yellow.on_default(),
+        ClaimStatus::Rejected | ClaimStatus::Failed | ClaimStatus::TimedOut => {
+            AnsiColor::Red.on_default()
+        }
+    }
+}
+
+/// Says something that is not data, on stderr. Where stderr is closed nobody wants to hear it.
+pub fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}

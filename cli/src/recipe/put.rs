@@ -1,0 +1,76 @@
+//! `fluxus recipe put`.
+
+use std::path::{Path, PathBuf};
+
+use fluxus_schema::api::PutClaimType;
+use fluxus_schema::id::{ClaimType, RecipeName};
+use fluxus_schema::recipe::{PutRecipe, RecipeVersion};
+
+use crate::client::{Client, ClientError};
+use crate::exit::Exit;
+use crate::output::{Printer, note};
+use crate::source;
+
+/// The recipe.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Prints the recipe's name and its new version. Claims that run already stay with their version. A
+claim type goes to the recipe that named it last.
+
+Examples:
+  fluxus recipe put order-saga examples/order-saga/recipe.json --claim-type order.placed
+  fluxus recipe put order-saga recipe.json --schema order.placed=examples/order-saga/schema.json")]
+pub struct Args {
+    /// The recipe's name
+    pub name: RecipeName,
+    /// File with the recipe, in Amazon States Language
+    pub file: PathBuf,
+    /// A claim type that it fulfils; may be given several times
+    #[arg(long = "claim-type", value_name = "TYPE")]
+    pub claim_types: Vec<ClaimType>,
+    /// JSON Schema that claims of a type must satisfy; may be given several times
+    #[arg(long = "schema", value_name = "TYPE=FILE", value_parser = parse_schema)]
+    pub schemas: Vec<(ClaimType, PathBuf)>,
+}
+
+fn parse_schema(text: &str) -> Result<(ClaimType, PathBuf), String> {
+    let (name, path) = crate::claim::submit::parse_pair(text).map_err(|_| "write TYPE=FILE")?;
+    Ok((name.parse().map_err(|error| format!("{error}"))?, Path::new(&path).to_owned()))
+}
+
+/// Puts the recipe, then the schemas.
+///
+/// # Errors
+/// Where a file is not what it should be (nothing is sent then), or the server cannot be reached
+/// or refuses.
+pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
+    let (definition, text) = source::file(&args.file)?;
+    let schemas = args.schemas.iter().map(|(name, path)| {
+        let (schema, _) = source::file(path)?;
+        anyhow::Ok((name, PutClaimType { schema }))
+    });
+    let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
+    let recipe = PutRecipe { definition, claim_types: args.claim_types.clone() };
+    let put = client.put(&["recipes", args.name.as_str()])?.body(&recipe)?;
+    let document = put.send().await.map_err(|error| with_lines(error, &text))?;
+    for (name, schema) in &schemas {
+        client.put(&["claim-types", name.as_str()])?.body(schema)?.send().await?;
+        note(&format!("Claims of type {name} must satisfy the schema from now on."));
+    }
+    printer.document(&document, |recipe: &RecipeVersion| {
+        format!("{} version {}\n", recipe.name, recipe.version)
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// The error, its faults in the definition with the line of the file that each is on.
+fn with_lines(error: ClientError, text: &str) -> ClientError {
+    let ClientError::Refused(mut problem) = error else { return error };
+    for fault in &mut problem.faults {
+        if let Some(pointer) = fault.pointer.strip_prefix("/definition") {
+            let line = source::line_of(text, pointer);
+            fault.pointer = format!("line {line}: {pointer}");
+        }
+    }
+    ClientError::Refused(problem)
+}
