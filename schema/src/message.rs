@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 /// Name of the queue that the core takes its messages from.
 pub const CORE_QUEUE: &str = "fluxus-core";
 
+/// Channel on which the core notifies, after a commit, that claims ended.
+pub const CLAIM_ENDED_CHANNEL: &str = "fluxus_claim_ended";
+
 /// A message to the core: something happened to a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type")]

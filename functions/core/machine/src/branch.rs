@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fluxus_schema::api::WaitingFor;
+use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::EventKey;
 use fluxus_schema::{BranchId, Capability, HybridTime, Json, StateName, TaskToken, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,12 @@ pub enum Status {
         in_task: bool,
     },
     /// It was stopped from outside.
-    Stopped,
+    Stopped {
+        /// `ABORTED` or `TIMED_OUT`.
+        status: ClaimStatus,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// One visit of a state: what it got, and which of its retriers were used how often.
@@ -215,7 +221,10 @@ impl Branch {
 
     /// Whether nothing can happen to it any more.
     pub fn has_ended(&self) -> bool {
-        matches!(self.status, Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped)
+        matches!(
+            self.status,
+            Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped { .. }
+        )
     }
 
     /// The state it is in, what it waits for there, and since when; nothing once it has ended.
@@ -251,7 +260,9 @@ impl Branch {
                 let total = *total as u64;
                 (&visit.state, WaitingFor::Branches { open: total, total })
             }
-            Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped => return None,
+            Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped { .. } => {
+                return None;
+            }
         };
         Some((state.clone(), reason))
     }

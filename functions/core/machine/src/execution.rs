@@ -213,6 +213,31 @@ impl<'a> Execution<'a> {
         std::mem::take(&mut self.made.notices)
     }
 
+    /// Puts a notice back that was taken and is for somebody else.
+    pub fn put_notice(&mut self, notice: Notice) {
+        self.made.notices.push(notice);
+    }
+
+    /// Whether [`join`](Self::join) has all it needs: every branch that `parent` started at
+    /// `revision` has ended and is at hand, or `failed` is one of them, is at hand and failed.
+    pub fn can_join(&self, parent: &BranchId, revision: u32, failed: Option<&BranchId>) -> bool {
+        let Some(Status::AwaitingBranches { revision: created, total, .. }) =
+            self.branch(parent).map(|branch| &branch.status)
+        else {
+            return false;
+        };
+        if *created != revision {
+            return false;
+        }
+        if let Some(failed) = failed {
+            return self
+                .branch(failed)
+                .is_some_and(|branch| matches!(branch.status, Status::Failed { .. }));
+        }
+        (0..*total)
+            .all(|index| self.branch(&parent.child(revision, index)).is_some_and(Branch::has_ended))
+    }
+
     /// Notes that the task which this branch holds was given to somebody, as `details` tell.
     pub fn serve(&mut self, id: &BranchId, details: Details, now: Timestamp) {
         let Some(slot) = self.slots.get_mut(id) else { return };
@@ -222,7 +247,8 @@ impl<'a> Execution<'a> {
         branch.hold(None);
         slot.changed = true;
         self.clock = branch.at;
-        let event = Event { kind: EventKind::TaskDelegated, previous: branch.last.clone(), details };
+        let event =
+            Event { kind: EventKind::TaskDelegated, previous: branch.last.clone(), details };
         let (revision, at) = (branch.revision, branch.at);
         let row = EventRow { branch_id: id.clone(), revision, at, events: vec![event] };
         self.made.rows.push(row);

@@ -96,7 +96,7 @@ pub fn simulate(definition: &Definition, context: &ExecutionContext, mocks: &Moc
         let _ = run.execution.stop(ClaimStatus::TimedOut, failure, run.now);
         run.collect();
     }
-    run.finish(timed_out)
+    run.finish()
 }
 
 struct Simulation<'a> {
@@ -174,12 +174,12 @@ impl Simulation<'_> {
         }
     }
 
-    fn finish(self, timed_out: bool) -> Simulated {
+    fn finish(self) -> Simulated {
         let root = self.execution.branch(&BranchId::root()).map(|root| root.status.clone());
         let (status, output, failure) = match root {
             Some(Status::Succeeded { output }) => (ClaimStatus::Succeeded, Some(output), None),
             Some(Status::Failed { failure, .. }) => (ClaimStatus::Failed, None, Some(failure)),
-            Some(Status::Stopped) if timed_out => (ClaimStatus::TimedOut, None, None),
+            Some(Status::Stopped { status, failure }) => (status, None, Some(failure)),
             _ => (ClaimStatus::Running, None, None),
         };
         let events = number(self.rows, false);

@@ -146,7 +146,7 @@ pub fn step(
             Input::BranchesEnded { revision, ended, open },
         ) if revision == created => branches::join(&mut stepper, visit, ended, open),
         (status, Input::Stopped { status: how, failure }) if !has_ended(&status) => {
-            stepper.stop(how, &failure)
+            stepper.stop(how, failure)
         }
         _ => return Err(rejected),
     };
@@ -155,7 +155,7 @@ pub fn step(
 }
 
 fn has_ended(status: &Status) -> bool {
-    matches!(status, Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped)
+    matches!(status, Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped { .. })
 }
 
 impl Rejected {
@@ -187,7 +187,7 @@ fn rejected(status: &Status, input: &Input) -> Rejected {
         Status::AwaitingRetry { .. } => "awaiting its next attempt",
         Status::AwaitingTimer { .. } => "awaiting a timer",
         Status::AwaitingBranches { .. } => "awaiting its branches",
-        Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped => "at its end",
+        Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped { .. } => "at its end",
     };
     Rejected { event: input.name(), status }
 }
@@ -210,8 +210,6 @@ pub(crate) enum Go {
     Await(Status),
     /// The branch failed.
     End(Failure, bool),
-    /// The branch was stopped; its end is recorded.
-    Stop,
     /// The definition has no state of that name: it is not the one this execution began with.
     Lost(fluxus_schema::StateName),
 }
@@ -333,7 +331,6 @@ impl<'a> Stepper<'a> {
                 },
                 Go::Await(status) => return status,
                 Go::End(failure, in_task) => return self.fail(failure, in_task),
-                Go::Stop => return Status::Stopped,
                 Go::Lost(state) => {
                     let cause = format!("The definition has no state `{state}`");
                     Go::End(Failure::new("States.Runtime", cause), false)
@@ -395,15 +392,15 @@ impl<'a> Stepper<'a> {
         Status::Failed { failure, in_task }
     }
 
-    fn stop(&mut self, how: ClaimStatus, failure: &Failure) -> Go {
+    fn stop(&mut self, how: ClaimStatus, failure: Failure) -> Go {
         if self.branch.id.is_root() {
             let kind = match how {
                 ClaimStatus::TimedOut => EventKind::ExecutionTimedOut,
                 _ => EventKind::ExecutionAborted,
             };
-            self.note(kind, failure_details(failure), None);
+            self.note(kind, failure_details(&failure), None);
         }
-        Go::Stop
+        Go::Await(Status::Stopped { status: how, failure })
     }
 
     fn finish(self, before: &Branch, status: Status) -> Step {

@@ -74,6 +74,16 @@ impl Session {
         done.map_err(|source| DatabaseError::statement(sql, source))
     }
 
+    /// Sends a notification with an empty payload to everybody who listens to the channel.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`].
+    pub async fn notify(&self, channel: &str) -> Result<(), DatabaseError> {
+        const NOTIFY: &str = "-- send a notification\nSELECT pg_notify($1, '')";
+        self.query(NOTIFY, &[(&channel, tokio_postgres::types::Type::TEXT)]).await?;
+        Ok(())
+    }
+
     /// Begins a transaction, which is rolled back when dropped without commit.
     ///
     /// # Errors

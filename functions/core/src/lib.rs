@@ -1,0 +1,80 @@
+//! The orchestrator: takes messages, steps executions, delegates tasks.
+//!
+//! [`Core::handle`] takes a batch of messages and deals with all of them in one transaction and a
+//! number of statements that does not depend on how many they are: it loads what they touch,
+//! steps it with the pure machine ([`fluxus_machine`]), and saves states, history, timers and
+//! messages together. [`Core::sweep`] does what nobody sends a message for: due timers, unsent
+//! outbox rows, dead letters, tasks that nobody could be given. The same two run on AWS Lambda
+//! ([`lambda`]) and in a long-lived process ([`worker`]).
+
+mod batch;
+mod clock;
+pub mod delegate;
+pub mod environment;
+mod error;
+mod evaluate;
+mod inbox;
+pub mod lambda;
+mod outgoing;
+mod planner;
+mod prepared;
+mod recipes;
+mod registry;
+mod sweep;
+pub mod worker;
+
+use std::sync::Arc;
+
+use fluxus_queue::QueueName;
+use fluxus_store::{Outbound, Store};
+
+pub use batch::Handled;
+pub use error::CoreError;
+pub use sweep::Swept;
+
+/// What a [`Core`] is made of.
+pub struct Parts {
+    /// Where claims and branches are.
+    pub store: Store,
+    /// How messages leave together with a step.
+    pub outbound: Outbound,
+    /// The queue that the core takes its messages from.
+    pub core_queue: QueueName,
+    /// Called after a commit that ended claims, so that whoever waits for them looks.
+    pub on_ended: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The orchestrator. Clones are one: they share caches and the picture of the fluxlings.
+#[derive(Clone)]
+pub struct Core(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    recipes: recipes::Recipes,
+    registry: registry::Registry,
+}
+
+impl Core {
+    /// Looks at who is registered, and is ready.
+    ///
+    /// # Errors
+    /// [`CoreError`] if the store cannot be read.
+    pub async fn start(parts: Parts) -> Result<Self, CoreError> {
+        let registry = registry::Registry::default();
+        registry.refresh(&parts.store, &*parts.outbound.queue()).await?;
+        Ok(Self(Arc::new(Inner { parts, recipes: recipes::Recipes::default(), registry })))
+    }
+
+    /// The queue that it takes messages from.
+    pub fn core_queue(&self) -> &QueueName {
+        &self.0.parts.core_queue
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    pub(crate) fn outbound(&self) -> &Outbound {
+        &self.0.parts.outbound
+    }
+}

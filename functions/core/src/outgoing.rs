@@ -1,0 +1,412 @@
+//! From what the machine made to rows and messages.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fluxus_machine::{Branch, Dispatch, Effect, Entropy, Execution, Failure, Made, Notice, Status};
+use fluxus_queue::bounds::MAX_DELAY;
+use fluxus_queue::{Outgoing, QueueName};
+use fluxus_schema::claim::ClaimStatus;
+use fluxus_schema::delegation::Delegation;
+use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
+use fluxus_schema::message::{CORE_QUEUE, CoreMessage, TaskMessage};
+use fluxus_schema::{BranchId, FluxlingName, Tenant, Timestamp};
+use fluxus_store::{
+    BranchKey, BranchRow, BranchStatus, Changes, End, HistoryRow, Message, Start, TimerRow,
+};
+
+use crate::delegate::{Decision, Peer, delegate};
+use crate::error::CoreError;
+use crate::prepared::Subject;
+
+/// Key of the timer that ends a claim that is out of time.
+const DEADLINE_TIMER: &str = "deadline";
+
+/// What a task is recorded to ask for that names no capability.
+const UNSUPPORTED: &str = "unsupported";
+
+/// Collects what a batch comes to.
+pub(crate) struct Out {
+    now: Timestamp,
+    peers: BTreeMap<Tenant, Vec<Peer>>,
+    given: BTreeMap<FluxlingName, i64>,
+    changes: Changes,
+    messages: Vec<Message>,
+}
+
+/// What was collected.
+pub(crate) struct Done {
+    pub(crate) changes: Changes,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) given: Vec<(FluxlingName, i64)>,
+}
+
+impl Out {
+    pub(crate) fn new(now: Timestamp, peers: BTreeMap<Tenant, Vec<Peer>>) -> Self {
+        Self {
+            now,
+            peers,
+            given: BTreeMap::new(),
+            changes: Changes::default(),
+            messages: Vec::new(),
+        }
+    }
+
+    pub(crate) fn done(self) -> Done {
+        let given = self.given.into_iter().collect();
+        Done { changes: self.changes, messages: self.messages, given }
+    }
+
+    /// A claim that ended before its recipe began.
+    pub(crate) fn end_unbegun(
+        &mut self,
+        subject: &Subject,
+        status: ClaimStatus,
+        failure: Failure,
+    ) -> Result<(), CoreError> {
+        if let Some((claim, verdict)) = &subject.received
+            && status == ClaimStatus::Rejected
+        {
+            self.verdict(subject, vec![verdict.event(claim)])?;
+        }
+        self.end(subject, status, None, failure, true);
+        Ok(())
+    }
+
+    /// What the execution of a claim made.
+    pub(crate) fn claim(
+        &mut self,
+        subject: &Subject,
+        execution: &mut Execution<'_>,
+        begins: bool,
+    ) -> Result<(), CoreError> {
+        let Made { inserted, updated, deleted, mut rows, effects, notices } = execution.take_made();
+        if begins && let Some((claim, verdict)) = &subject.received {
+            self.verdict(subject, vec![verdict.event(claim)])?;
+            self.begin(subject)?;
+        }
+        let mut held: BTreeMap<BranchId, Dispatch> = BTreeMap::new();
+        let mut timed: Vec<BranchId> = Vec::new();
+        for (branch_id, revision, effect) in effects {
+            match effect {
+                // A branch that a failed sibling has aborted since needs nothing any more.
+                _ if execution.branch(&branch_id).is_none() => {}
+                Effect::Dispatch(dispatch) => {
+                    let (given, record) = self.give(subject, (&branch_id, revision), &dispatch)?;
+                    note_decision(&mut rows, &branch_id, revision, details(&record));
+                    if !given {
+                        held.insert(branch_id, dispatch);
+                    }
+                }
+                Effect::Timer { due, watch } => {
+                    if self.timer(subject, &branch_id, revision, due, watch)? {
+                        timed.push(branch_id);
+                    }
+                }
+            }
+        }
+        self.clear_timers(subject, &updated, &deleted, &timed);
+        for row in rows {
+            self.history(subject, &row)?;
+        }
+        for notice in notices {
+            self.notice(subject, notice)?;
+        }
+        if let Some(root) = inserted.iter().chain(&updated).find(|branch| branch.id.is_root()) {
+            self.root_end(subject, root);
+        }
+        for branch in inserted {
+            let row = self.row(subject, branch, &mut held)?;
+            self.changes.insert.push(row);
+        }
+        for branch in updated {
+            let row = self.row(subject, branch, &mut held)?;
+            self.changes.update.push(row);
+        }
+        let claim_id = subject.claim_id;
+        let keys = deleted.into_iter().map(|branch_id| BranchKey { claim_id, branch_id });
+        self.changes.delete.extend(keys);
+        Ok(())
+    }
+
+    /// Gives out a task that a branch holds, if somebody can take it by now.
+    pub(crate) fn serve_held(
+        &mut self,
+        subject: &Subject,
+        execution: &mut Execution<'_>,
+        branch_id: &BranchId,
+    ) -> Result<(), CoreError> {
+        let Some(branch) = execution.branch(branch_id) else { return Ok(()) };
+        let (Some(dispatch), revision) = (branch.held(), branch.revision) else { return Ok(()) };
+        let (given, record) = self.give(subject, (branch_id, revision + 1), &dispatch)?;
+        if given {
+            execution.serve(branch_id, details(&record), self.now);
+        }
+        Ok(())
+    }
+
+    /// Delegates a task and sends it; false if nobody can take it. With the record of the decision.
+    fn give(
+        &mut self,
+        subject: &Subject,
+        (branch_id, revision): (&BranchId, u32),
+        dispatch: &Dispatch,
+    ) -> Result<(bool, Delegation), CoreError> {
+        let (Some(capability), Some(recipe)) = (&dispatch.capability, &subject.recipe) else {
+            return Ok((false, unsupported(dispatch)?));
+        };
+        let peers = self.peers.entry(subject.tenant.clone()).or_default();
+        let entropy = Entropy::new(subject.context.seed, branch_id, revision);
+        let draw = || entropy.fraction();
+        let Decision { chosen, record } =
+            delegate(peers, capability, &dispatch.labels, self.now, draw);
+        let Some(chosen) = chosen else { return Ok((false, record)) };
+        let peer = &mut peers[chosen];
+        peer.in_flight += 1;
+        let manifest = &peer.fluxling.manifest;
+        *self.given.entry(manifest.name.clone()).or_default() += 1;
+        let queue = QueueName::new(&manifest.queue)?;
+        let message = TaskMessage {
+            token: dispatch.token.clone(),
+            capability: capability.clone(),
+            input: dispatch.input.clone(),
+            claim_id: subject.claim_id,
+            tenant: subject.tenant.clone(),
+            recipe: recipe.clone(),
+            state: dispatch.state.clone(),
+            attempt: dispatch.attempt,
+            scheduled_at: self.now,
+            deadline: dispatch.deadline,
+            heartbeat_ms: dispatch.heartbeat_s.map(|seconds| seconds.saturating_mul(1000)),
+            traceparent: subject.traceparent.clone(),
+        };
+        let body = serde_json::to_string(&message)?;
+        self.send(subject, Outgoing::new(queue, body));
+        Ok((true, record))
+    }
+
+    /// Sets a timer; true if it is a row. Waits up to the queue's longest delay ride on a delayed
+    /// message. A task's timer is a row all the same: most are never needed, and a row can be
+    /// taken back.
+    fn timer(
+        &mut self,
+        subject: &Subject,
+        branch_id: &BranchId,
+        revision: u32,
+        due: Timestamp,
+        watch: bool,
+    ) -> Result<bool, CoreError> {
+        let claim_id = subject.claim_id;
+        let fired = CoreMessage::TimerFired { claim_id, branch_id: branch_id.clone(), revision };
+        let delay = due.since(self.now);
+        if !watch && delay <= MAX_DELAY {
+            self.message(subject, &fired, delay)?;
+            return Ok(false);
+        }
+        self.set_timer(subject, branch_id.to_string(), due, &fired)?;
+        Ok(true)
+    }
+
+    fn set_timer(
+        &mut self,
+        subject: &Subject,
+        key: String,
+        due_at: Timestamp,
+        message: &CoreMessage,
+    ) -> Result<(), CoreError> {
+        self.changes.set_timers.push(TimerRow {
+            claim_id: subject.claim_id,
+            key,
+            tenant: subject.tenant.clone(),
+            due_at,
+            queue: CORE_QUEUE.to_owned(),
+            body: serde_json::to_string(message)?,
+        });
+        Ok(())
+    }
+
+    /// Takes back the timer rows of branches that wait for them no more.
+    fn clear_timers(
+        &mut self,
+        subject: &Subject,
+        updated: &[Branch],
+        deleted: &[BranchId],
+        timed: &[BranchId],
+    ) {
+        let had_row = |id: &&BranchId| {
+            let before = subject.branches.iter().find(|(row, _)| row.branch_id == **id);
+            before.is_some_and(|(_, branch)| match &branch.status {
+                Status::AwaitingTask { task, .. } => task.due().is_some(),
+                _ => branch.timer().is_some_and(|due| due.since(branch.at.timestamp()) > MAX_DELAY),
+            })
+        };
+        let changed = updated.iter().map(|branch| &branch.id).chain(deleted);
+        for id in changed.filter(had_row).filter(|id| !timed.contains(id)) {
+            self.changes.clear_timers.push((subject.claim_id, id.to_string()));
+        }
+    }
+
+    fn begin(&mut self, subject: &Subject) -> Result<(), CoreError> {
+        let Some((recipe, definition)) = subject.recipe.clone().zip(subject.definition.as_ref())
+        else {
+            return Ok(());
+        };
+        let version = subject.context.state_machine_id.rsplit(':').next();
+        let recipe_version = version.and_then(|text| text.parse().ok()).unwrap_or_default();
+        let (claim_id, started_at) = (subject.claim_id, self.now);
+        self.changes.start.push(Start { claim_id, recipe, recipe_version, started_at });
+        let timeout = definition.timeout().map(|timeout| started_at.plus(timeout));
+        let due = match (timeout, subject.deadline) {
+            (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
+            (timeout, deadline) => timeout.or(deadline),
+        };
+        if let Some(due) = due {
+            let stopped = CoreMessage::Stopped {
+                claim_id,
+                status: ClaimStatus::TimedOut,
+                error: Some("States.Timeout".to_owned()),
+                cause: Some(format!("The claim had not ended by {due}")),
+            };
+            self.set_timer(subject, DEADLINE_TIMER.to_owned(), due, &stopped)?;
+        }
+        Ok(())
+    }
+
+    fn root_end(&mut self, subject: &Subject, root: &Branch) {
+        match &root.status {
+            Status::Succeeded { output } => {
+                let output = Some(output.to_string());
+                self.end(subject, ClaimStatus::Succeeded, output, Failure::default(), true);
+            }
+            Status::Failed { failure, .. } => {
+                self.end(subject, ClaimStatus::Failed, None, failure.clone(), false);
+            }
+            Status::Stopped { status, failure } => {
+                self.end(subject, *status, None, failure.clone(), false);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(
+        &mut self,
+        subject: &Subject,
+        status: ClaimStatus,
+        output: Option<String>,
+        Failure { error, cause }: Failure,
+        delete_branches: bool,
+    ) {
+        let (claim_id, ended_at) = (subject.claim_id, self.now);
+        let end = End { claim_id, status, output, error, cause, ended_at, delete_branches };
+        self.changes.end.push(end);
+    }
+
+    fn notice(&mut self, subject: &Subject, notice: Notice) -> Result<(), CoreError> {
+        let claim_id = subject.claim_id;
+        let message = match notice {
+            Notice::BranchEnded { parent, revision, failed } => {
+                CoreMessage::BranchEnded { claim_id, parent, revision, failed }
+            }
+            Notice::Room { parent, revision, room, .. } => {
+                CoreMessage::MapHasRoom { claim_id, parent, revision, room }
+            }
+        };
+        self.message(subject, &message, Duration::ZERO)
+    }
+
+    fn message(
+        &mut self,
+        subject: &Subject,
+        message: &CoreMessage,
+        delay: Duration,
+    ) -> Result<(), CoreError> {
+        let body = serde_json::to_string(message)?;
+        self.send(subject, Outgoing::new(QueueName::new(CORE_QUEUE)?, body).delayed(delay));
+        Ok(())
+    }
+
+    fn send(&mut self, subject: &Subject, outgoing: Outgoing) {
+        self.messages.push(Message {
+            claim_id: subject.claim_id,
+            tenant: subject.tenant.clone(),
+            outgoing: outgoing.in_group(subject.tenant.as_str()),
+        });
+    }
+
+    fn verdict(&mut self, subject: &Subject, events: Vec<Event>) -> Result<(), CoreError> {
+        let at = fluxus_schema::HybridTime::default().next(self.now);
+        let at = fluxus_schema::HybridTime::from_micros(at.as_micros() - 1);
+        self.history(subject, &EventRow { branch_id: BranchId::root(), revision: 0, at, events })
+    }
+
+    fn history(&mut self, subject: &Subject, row: &EventRow) -> Result<(), CoreError> {
+        self.changes.history.push(HistoryRow {
+            claim_id: subject.claim_id,
+            tenant: subject.tenant.clone(),
+            branch_id: row.branch_id.clone(),
+            revision: row.revision,
+            part: 0,
+            at: row.at,
+            events: serde_json::to_string(&row.events)?,
+        });
+        Ok(())
+    }
+
+    fn row(
+        &self,
+        subject: &Subject,
+        mut branch: Branch,
+        held: &mut BTreeMap<BranchId, Dispatch>,
+    ) -> Result<BranchRow, CoreError> {
+        let mut unserved = None;
+        if let Some(dispatch) = held.remove(&branch.id) {
+            unserved = dispatch.capability;
+            branch.hold(Some(dispatch.input));
+        } else if let Some(dispatch) = branch.held() {
+            unserved = dispatch.capability;
+        }
+        let status = match &branch.status {
+            Status::Pending { .. } => BranchStatus::Pending,
+            _ if branch.has_ended() => BranchStatus::Ended,
+            _ => BranchStatus::Open,
+        };
+        Ok(BranchRow {
+            claim_id: subject.claim_id,
+            tenant: subject.tenant.clone(),
+            parent: branch.id.parent(),
+            parent_revision: branch.id.parent_revision(),
+            position: u32::try_from(branch.id.index()).unwrap_or(u32::MAX),
+            revision: branch.revision,
+            status,
+            failed: matches!(branch.status, Status::Failed { .. }),
+            state: serde_json::to_string(&branch)?,
+            unserved,
+            changed_at: branch.at,
+            branch_id: branch.id,
+        })
+    }
+}
+
+/// Puts the decision beside the event that scheduled the task, which is the step's last.
+fn note_decision(rows: &mut [EventRow], branch_id: &BranchId, revision: u32, details: Details) {
+    let of_step = |row: &&mut EventRow| row.branch_id == *branch_id && row.revision == revision;
+    if let Some(row) = rows.iter_mut().rev().find(of_step) {
+        let position = u32::try_from(row.events.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        let previous = Some(EventKey { branch_id: branch_id.clone(), revision, position });
+        row.events.push(Event { kind: EventKind::TaskDelegated, previous, details });
+    }
+}
+
+/// The record for a task that no fluxling stands for: such a recipe is refused when it is put.
+fn unsupported(dispatch: &Dispatch) -> Result<Delegation, CoreError> {
+    Ok(Delegation {
+        capability: UNSUPPORTED.parse()?,
+        fluxling: None,
+        reason: format!("no fluxling stands for the resource of `{}`", dispatch.state),
+        candidates: Vec::new(),
+    })
+}
+
+fn details(record: &Delegation) -> Details {
+    serde_json::to_value(record).and_then(serde_json::from_value).unwrap_or_default()
+}

@@ -1,0 +1,202 @@
+//! What a batch works on, loaded and compiled: the claims' contexts, recipes and verdicts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fluxus_machine::{Branch, Definition, ExecutionContext, Seed};
+use fluxus_schema::id::ClaimType;
+use fluxus_schema::{ClaimId, RecipeName, Tenant, Timestamp};
+use fluxus_store::recipe::{self, TypeRoute};
+use fluxus_store::{BranchRow, ClaimContext, ClaimRow, LoadedBranch, Transaction};
+
+use crate::error::CoreError;
+use crate::evaluate::{Verdict, evaluate};
+use crate::recipes::{Recipes, Version};
+
+/// What was read from the store.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    /// Claims that have not begun.
+    pub(crate) received: Vec<ClaimRow>,
+    pub(crate) branches: Vec<LoadedBranch>,
+    /// Children of parents none of whose children is open.
+    pub(crate) joined: Vec<BranchRow>,
+    pub(crate) routes: Vec<TypeRoute>,
+}
+
+/// One claim of a batch.
+pub(crate) struct Subject {
+    pub(crate) claim_id: ClaimId,
+    pub(crate) tenant: Tenant,
+    pub(crate) recipe: Option<RecipeName>,
+    pub(crate) context: ExecutionContext,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) definition: Option<Arc<Definition>>,
+    /// The row and the verdict, where the claim has not begun.
+    pub(crate) received: Option<(ClaimRow, Verdict)>,
+    /// Its branches that are at hand, with whether they are stored by the parent's join.
+    pub(crate) branches: Vec<(BranchRow, Branch)>,
+}
+
+/// Everything of a batch, by claim.
+pub(crate) type Prepared = BTreeMap<ClaimId, Subject>;
+
+/// Compiles the recipes that are needed and not at hand; at most two statements.
+pub(crate) async fn load_recipes(
+    tx: &Transaction<'_>,
+    recipes: &Recipes,
+    loaded: &mut Loaded,
+) -> Result<(), CoreError> {
+    let mut types: Vec<(Tenant, ClaimType)> = loaded
+        .received
+        .iter()
+        .map(|claim| (claim.tenant.clone(), claim.claim_type.clone()))
+        .collect();
+    types.sort();
+    types.dedup();
+    if !types.is_empty() {
+        loaded.routes = recipe::for_claim_types(tx, &types).await?;
+    }
+    let live = loaded.routes.iter().filter_map(|route| {
+        let (recipe, version) = route.recipe.clone()?;
+        Some((route.tenant.clone(), recipe, version))
+    });
+    let begun = loaded.branches.iter().map(|branch| version(&branch.claim));
+    let mut missing: Vec<Version> =
+        live.chain(begun).filter(|version| recipes.definition(version).is_none()).collect();
+    missing.sort();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for found in recipe::definitions(tx, &missing).await? {
+        let name = (found.tenant, found.name, found.version);
+        if let Err(reason) = recipes.compile(name.clone(), &found.definition) {
+            tracing::error!(recipe = %name.1, version = name.2, reason, "cannot use a stored recipe");
+        }
+    }
+    Ok(())
+}
+
+fn version(claim: &ClaimContext) -> Version {
+    (claim.tenant.clone(), claim.recipe.clone(), claim.recipe_version)
+}
+
+/// Puts what was loaded together, by claim.
+pub(crate) fn prepare(
+    recipes: &Recipes,
+    loaded: Loaded,
+    now: Timestamp,
+) -> Result<Prepared, CoreError> {
+    let mut prepared = Prepared::new();
+    for claim in loaded.received {
+        let subject = received(recipes, claim, &loaded.routes, now)?;
+        prepared.insert(subject.claim_id, subject);
+    }
+    for LoadedBranch { row, claim } in loaded.branches {
+        if claim.status.has_ended() {
+            continue;
+        }
+        let branch = read(&row)?;
+        if let Some(subject) = prepared.get_mut(&claim.claim_id) {
+            subject.branches.push((row, branch));
+            continue;
+        }
+        let definition = recipes.definition(&version(&claim)).ok_or_else(|| {
+            let (recipe, version) = (claim.recipe.clone(), claim.recipe_version);
+            CoreError::RecipeGone { recipe, version }
+        })?;
+        let mut subject = begun(&claim, definition)?;
+        subject.branches.push((row, branch));
+        prepared.insert(claim.claim_id, subject);
+    }
+    for row in loaded.joined {
+        // Without its parent at hand there is nobody to join it.
+        if let Some(subject) = prepared.get_mut(&row.claim_id) {
+            let branch = read(&row)?;
+            subject.branches.push((row, branch));
+        }
+    }
+    Ok(prepared)
+}
+
+/// Reads a branch's document.
+pub(crate) fn read(row: &BranchRow) -> Result<Branch, CoreError> {
+    serde_json::from_str(&row.state).map_err(|source| CoreError::Branch {
+        claim: row.claim_id,
+        branch: row.branch_id.clone(),
+        source,
+    })
+}
+
+fn received(
+    recipes: &Recipes,
+    claim: ClaimRow,
+    routes: &[TypeRoute],
+    now: Timestamp,
+) -> Result<Subject, CoreError> {
+    let body = serde_json::from_str(&claim.body)?;
+    let is_its =
+        |route: &&TypeRoute| route.tenant == claim.tenant && route.claim_type == claim.claim_type;
+    let route = routes.iter().find(is_its);
+    let verdict = evaluate(recipes, &claim, &body, route, |recipe, version| {
+        recipes.definition(&(claim.tenant.clone(), recipe.clone(), version))
+    });
+    let (recipe, version, definition) = match &verdict {
+        Verdict::Accepted { recipe, version, definition } => {
+            (Some(recipe.clone()), *version, Some(definition.clone()))
+        }
+        Verdict::Rejected { .. } => (None, 0, None),
+    };
+    let name = recipe.as_ref().map_or("", RecipeName::as_str);
+    Ok(Subject {
+        claim_id: claim.claim_id,
+        tenant: claim.tenant.clone(),
+        context: context(claim.claim_id, body, name, version, claim.seed, now),
+        recipe,
+        traceparent: claim.traceparent.clone(),
+        deadline: claim.deadline,
+        definition,
+        branches: Vec::new(),
+        received: Some((claim, verdict)),
+    })
+}
+
+fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, CoreError> {
+    let body = serde_json::from_str(&claim.body)?;
+    let (recipe, version) = (claim.recipe.as_str(), claim.recipe_version);
+    Ok(Subject {
+        claim_id: claim.claim_id,
+        tenant: claim.tenant.clone(),
+        context: context(claim.claim_id, body, recipe, version, claim.seed, claim.started_at),
+        recipe: Some(claim.recipe.clone()),
+        traceparent: claim.traceparent.clone(),
+        deadline: claim.deadline,
+        definition: Some(definition),
+        received: None,
+        branches: Vec::new(),
+    })
+}
+
+fn context(
+    claim_id: ClaimId,
+    body: serde_json::Value,
+    recipe: &str,
+    version: i32,
+    seed: [u8; 16],
+    started_at: Timestamp,
+) -> ExecutionContext {
+    ExecutionContext {
+        claim_id,
+        id: claim_id.to_string(),
+        name: claim_id.to_string(),
+        input: body.into(),
+        role_arn: None,
+        started_at,
+        state_machine_id: format!("{recipe}:{version}"),
+        state_machine_name: recipe.to_owned(),
+        region: None,
+        seed: Seed(seed),
+    }
+}

@@ -1,0 +1,166 @@
+//! The sweep: what nobody sends a message for.
+
+use std::time::Duration;
+
+use fluxus_queue::{Outgoing, QueueName};
+use fluxus_schema::message::{CoreMessage, TaskMessage};
+use fluxus_schema::{Capability, Tenant, Timestamp};
+use fluxus_store::branch::Unserved;
+use fluxus_store::{BranchKey, Message, branch, timer};
+
+use crate::Core;
+use crate::clock;
+use crate::error::{CoreError, chain};
+
+/// Most timers, outbox rows, dead letters or unserved tasks that one sweep takes of each: a
+/// transaction of a bounded size. What is left is taken by the next one, at once.
+pub const MAX_SWEPT: usize = 1_000;
+
+/// Age at which an outbox row is taken to have lost its sender: sending takes milliseconds.
+const OUTBOX_GRACE: Duration = Duration::from_secs(10);
+
+/// Days for which history partitions are made ahead.
+const PARTITIONS_AHEAD_DAYS: u32 = 7;
+
+/// Error of a task whose message could not be handled.
+pub const UNDELIVERABLE: &str = "Fluxus.Undeliverable";
+
+/// What a sweep found to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Timers that were due.
+    pub timers: usize,
+    /// Messages that were committed and had not been sent.
+    pub outbox: usize,
+    /// Dead letters that were answered for.
+    pub dead_letters: usize,
+    /// Tasks that somebody may be found for now.
+    pub unserved: usize,
+    /// When the next timer is due.
+    pub next_due: Option<Timestamp>,
+}
+
+impl Swept {
+    /// Whether there may be more to do at once.
+    pub fn is_full(&self) -> bool {
+        [self.timers, self.outbox, self.dead_letters, self.unserved].contains(&MAX_SWEPT)
+    }
+}
+
+impl Core {
+    /// Sends messages for timers that are due, sends what died in the outbox, fails tasks whose
+    /// messages are dead letters, and looks for tasks that somebody can take by now. Safe in
+    /// several processes at once.
+    ///
+    /// # Errors
+    /// [`CoreError`]; what was not swept is swept the next time.
+    pub async fn sweep(&self) -> Result<Swept, CoreError> {
+        let now = clock::now();
+        let (timers, next_due) = self.sweep_timers(now).await?;
+        let outbox = Timestamp::from_millis(now.as_millis() - OUTBOX_GRACE.as_millis() as i64);
+        let outbox = self.outbound().relay(outbox, MAX_SWEPT).await?;
+        let dead_letters = self.sweep_dead_letters().await?;
+        self.refresh_registry().await;
+        let unserved = self.sweep_unserved().await?;
+        Ok(Swept { timers, outbox, dead_letters, unserved, next_due })
+    }
+
+    /// Makes the history partitions of the coming days.
+    ///
+    /// # Errors
+    /// [`CoreError`]; history goes to the default partition meanwhile.
+    pub async fn prepare_partitions(&self) -> Result<(), CoreError> {
+        self.store().ensure_partitions(clock::now(), PARTITIONS_AHEAD_DAYS).await?;
+        Ok(())
+    }
+
+    async fn sweep_timers(&self, now: Timestamp) -> Result<(usize, Option<Timestamp>), CoreError> {
+        let mut session = self.store().session().await?;
+        let tx = session.begin().await?;
+        let due = timer::take_due(&tx, now, MAX_SWEPT).await?;
+        let next_due = timer::next_due(&tx).await?;
+        let count = due.len();
+        let messages = due.into_iter().map(|row| {
+            let outgoing = Outgoing::new(QueueName::new(&row.queue)?, row.body);
+            let outgoing = outgoing.in_group(row.tenant.as_str());
+            Ok(Message { claim_id: row.claim_id, tenant: row.tenant, outgoing })
+        });
+        let messages = messages.collect::<Result<Vec<_>, CoreError>>()?;
+        let enqueued = self.outbound().enqueue(&tx, messages, now).await?;
+        tx.commit().await?;
+        self.outbound().committed(enqueued).await;
+        Ok((count, next_due))
+    }
+
+    /// A task message that no fluxling could handle fails its task, so that no claim hangs.
+    async fn sweep_dead_letters(&self) -> Result<usize, CoreError> {
+        let queue = self.outbound().queue();
+        let letters = queue.dead_letters(MAX_SWEPT).await?;
+        if letters.is_empty() {
+            return Ok(0);
+        }
+        let mut answers = Vec::new();
+        for letter in &letters {
+            match serde_json::from_str::<TaskMessage>(&letter.body) {
+                Ok(task) => {
+                    let cause = format!(
+                        "The task's message was received {} times from `{}` and never handled: {}",
+                        letter.receive_count, letter.queue, letter.reason
+                    );
+                    let error = UNDELIVERABLE.to_owned();
+                    let failed =
+                        CoreMessage::TaskFailed { token: task.token, error, cause, report: None };
+                    let body = serde_json::to_string(&failed)?;
+                    let outgoing = Outgoing::new(self.core_queue().clone(), body);
+                    answers.push(outgoing.in_group(task.tenant.as_str()));
+                }
+                Err(error) => tracing::error!(
+                    queue = %letter.queue,
+                    letter = %letter.id,
+                    reason = letter.reason,
+                    error = chain(&error),
+                    "a dead letter that is no task: look at it, then redrive or purge it"
+                ),
+            }
+        }
+        if !answers.is_empty() {
+            queue.send(answers).await?;
+        }
+        // A crash in between answers twice; the second answer finds the task answered.
+        let ids: Vec<_> = letters.iter().map(|letter| letter.id.clone()).collect();
+        queue.mark_reported(&ids).await?;
+        Ok(letters.len())
+    }
+
+    async fn sweep_unserved(&self) -> Result<usize, CoreError> {
+        let offered = self.0.registry.offered();
+        if offered.is_empty() {
+            return Ok(0);
+        }
+        let shared = Tenant::default();
+        let mut wanted: Vec<_> = offered.iter().flat_map(|(_, names)| names).cloned().collect();
+        wanted.sort();
+        wanted.dedup();
+        let session = self.store().session().await?;
+        let found = branch::unserved(&session, &wanted, MAX_SWEPT).await?;
+        drop(session);
+        let mut messages = Vec::with_capacity(found.len());
+        for Unserved { key, tenant, capability } in found {
+            let serves = |(owner, names): &(Tenant, Vec<Capability>)| {
+                (*owner == tenant || *owner == shared) && names.contains(&capability)
+            };
+            if offered.iter().any(serves) {
+                let BranchKey { claim_id, branch_id } = key;
+                let message = CoreMessage::FluxlingAvailable { claim_id, branch_id };
+                let body = serde_json::to_string(&message)?;
+                let outgoing = Outgoing::new(self.core_queue().clone(), body);
+                messages.push(outgoing.in_group(tenant.as_str()));
+            }
+        }
+        let count = messages.len();
+        if count > 0 {
+            self.outbound().queue().send(messages).await?;
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,111 @@
+//! The orchestrator as a long-lived process: workers that take batches, and the sweep beside them.
+
+use std::time::Duration;
+
+use fluxus_queue::Receive;
+use rand::Rng as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Core;
+use crate::clock;
+use crate::error::chain;
+
+/// Most messages in one batch. Larger ones save little and hold their locks longer.
+const MAX_BATCH: usize = 500;
+
+/// How long a receive waits for the first message. A message wakes it at once.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// How long a batch may take before its messages come again: far more than a batch takes.
+const VISIBILITY: Duration = Duration::from_secs(60);
+
+/// Longest time between two sweeps. Timers that are due earlier are swept when they are due.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Shortest time between two sweeps, so that many timers in a row share one.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often history partitions are looked after.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// Pause after a failed receive or sweep; jitter keeps processes apart.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// Runs `workers` workers and the sweep until `shutdown`, and returns once all batches that were
+/// taken are dealt with.
+pub async fn run(core: Core, workers: usize, shutdown: CancellationToken) {
+    let mut tasks = JoinSet::new();
+    for _ in 0..workers.max(1) {
+        tasks.spawn(work(core.clone(), shutdown.clone()));
+    }
+    tasks.spawn(sweep(core, shutdown));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a worker of the core ended badly");
+        }
+    }
+}
+
+async fn work(core: Core, shutdown: CancellationToken) {
+    let queue = core.outbound().queue();
+    let request = Receive { max: MAX_BATCH, wait: WAIT, visibility: VISIBILITY };
+    loop {
+        let received = tokio::select! {
+            () = shutdown.cancelled() => return,
+            received = queue.receive(core.core_queue(), request) => received,
+        };
+        match received {
+            Ok(batch) if batch.is_empty() => {}
+            Ok(batch) => {
+                let handled = core.handle(batch).await;
+                if !handled.deleted
+                    && let Err(error) = queue.delete(core.core_queue(), &handled.done).await
+                {
+                    tracing::warn!(error = chain(&error), "handled messages will come again");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "cannot receive; trying again");
+                pause(backoff(), &shutdown).await;
+            }
+        }
+    }
+}
+
+async fn sweep(core: Core, shutdown: CancellationToken) {
+    let mut partitions_at = tokio::time::Instant::now();
+    while !shutdown.is_cancelled() {
+        if tokio::time::Instant::now() >= partitions_at {
+            match core.prepare_partitions().await {
+                Ok(()) => partitions_at += PARTITIONS_EVERY,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "cannot make history partitions");
+                }
+            }
+        }
+        let next = match core.sweep().await {
+            Ok(swept) if swept.is_full() => Duration::ZERO,
+            Ok(swept) => {
+                let until = swept.next_due.map(|due| due.since(clock::now()));
+                until.unwrap_or(SWEEP_EVERY).clamp(SWEEP_PAUSE, SWEEP_EVERY)
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "cannot sweep; trying again");
+                backoff()
+            }
+        };
+        pause(next, &shutdown).await;
+    }
+}
+
+fn backoff() -> Duration {
+    BACKOFF.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+async fn pause(time: Duration, shutdown: &CancellationToken) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}
