@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod database;
+pub mod usage;
 
 pub use cluster::{Cluster, ClusterError, ClusterOptions};
 pub use database::{

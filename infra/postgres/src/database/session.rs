@@ -80,7 +80,7 @@ impl Session {
     /// [`DatabaseError::Statement`].
     pub async fn notify(&self, channel: &str) -> Result<(), DatabaseError> {
         const NOTIFY: &str = "-- send a notification\nSELECT pg_notify($1, '')";
-        self.query(NOTIFY, &[(&channel, tokio_postgres::types::Type::TEXT)]).await?;
+        self.query(NOTIFY, &[(&channel, Type::TEXT)]).await?;
         Ok(())
     }
 

@@ -1,0 +1,262 @@
+//! What handlers take from a request, each refused with a problem that names what is wrong.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{
+    DefaultBodyLimit, FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
+};
+use fluxus_schema::Tenant;
+use fluxus_schema::limits::{MAX_NESTING, MAX_REQUEST_BYTES};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::limits::BODY_READ_TIMEOUT;
+use crate::nesting;
+use crate::problem::{Kind, Refusal};
+
+/// Deepest nesting of a request body: a payload, and the document around it.
+const MAX_BODY_NESTING: usize = MAX_NESTING + 1;
+
+/// A JSON body of at most `MOST` bytes.
+pub(crate) struct Document<T, const MOST: usize = MAX_REQUEST_BYTES> {
+    /// What it says.
+    pub value: T,
+    /// How long its text is.
+    pub bytes: usize,
+}
+
+impl<S, T, const MOST: usize> FromRequest<S> for Document<T, MOST>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        if !is_json(request.headers()) {
+            const DETAIL: &str = "send the body as `Content-Type: application/json`";
+            return Err(Refusal::new(Kind::UnsupportedMediaType, DETAIL));
+        }
+        parse(&read(request, MOST).await?)
+    }
+}
+
+impl<S, T, const MOST: usize> OptionalFromRequest<S> for Document<T, MOST>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Option<Self>, Refusal> {
+        let said_json = is_json(request.headers());
+        let said_other = !said_json && request.headers().contains_key(CONTENT_TYPE);
+        let bytes = read(request, MOST).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if said_other {
+            const DETAIL: &str = "send the body as `Content-Type: application/json`, or none";
+            return Err(Refusal::new(Kind::UnsupportedMediaType, DETAIL));
+        }
+        parse(&bytes).map(Some)
+    }
+}
+
+async fn read(mut request: Request, most: usize) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let detail = format!("the body is larger than {most} bytes");
+        Refusal::new(Kind::BodyTooLarge, detail)
+    };
+    // Refused before it is read, so that a client that waits for `100 Continue` need not send it.
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(number);
+    if announced.is_some_and(|bytes| bytes > most as u64) {
+        return Err(too_large());
+    }
+    DefaultBodyLimit::max(most).apply(&mut request);
+    let reading = Bytes::from_request(request, &());
+    match tokio::time::timeout(BODY_READ_TIMEOUT, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
+        Ok(Err(_)) => Err(Refusal::new(Kind::IncompleteBody, "the body ended before its end")),
+        Err(_elapsed) => {
+            let seconds = BODY_READ_TIMEOUT.as_secs();
+            let detail = format!("the body did not come in {seconds} s");
+            Err(Refusal::new(Kind::IncompleteBody, detail))
+        }
+    }
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn parse<T: DeserializeOwned, const MOST: usize>(
+    text: &[u8],
+) -> Result<Document<T, MOST>, Refusal> {
+    if nesting::exceeds(text, MAX_BODY_NESTING) {
+        let detail = format!("the body is nested deeper than {MAX_BODY_NESTING} levels");
+        return Err(Refusal::new(Kind::NestingTooDeep, detail));
+    }
+    let value = serde_json::from_slice(text).map_err(|error| {
+        let kind = match error.classify() {
+            Category::Data => Kind::InvalidDocument,
+            Category::Syntax | Category::Eof | Category::Io => Kind::MalformedJson,
+        };
+        // serde_json ends its message with line and column.
+        Refusal::new(kind, error.to_string())
+    })?;
+    Ok(Document { value, bytes: text.len() })
+}
+
+/// One segment of the path, read as a `T`.
+pub(crate) struct Segment<T>(pub T);
+
+impl<S, T> FromRequestParts<S> for Segment<T>
+where
+    S: Send + Sync,
+    T: FromStr<Err: Display>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let text = path::<String, S>(parts, state).await?;
+        segment(&text).map(Self)
+    }
+}
+
+/// Two segments of the path.
+pub(crate) struct Segments<A, B>(pub A, pub B);
+
+impl<S, A, B> FromRequestParts<S> for Segments<A, B>
+where
+    S: Send + Sync,
+    A: FromStr<Err: Display>,
+    B: FromStr<Err: Display>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let (first, second) = path::<(String, String), S>(parts, state).await?;
+        Ok(Self(segment(&first)?, segment(&second)?))
+    }
+}
+
+async fn path<T, S>(parts: &mut Parts, state: &S) -> Result<T, Refusal>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    let path = Path::<T>::from_request_parts(parts, state).await;
+    path.map(|Path(value)| value).map_err(|error: PathRejection| {
+        Refusal::new(Kind::InvalidParameter, format!("in the path: {}", error.body_text()))
+    })
+}
+
+fn segment<T: FromStr<Err: Display>>(text: &str) -> Result<T, Refusal> {
+    text.parse().map_err(|error: T::Err| {
+        Refusal::new(Kind::InvalidParameter, format!("in the path, `{text}`: {error}"))
+    })
+}
+
+/// The query parameters, taken one by one; what is left in the end is refused, so that a
+/// misspelt filter never passes for no filter.
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        let query = Query::try_from_uri(&parts.uri);
+        let Query(pairs) = query.map_err(|error| {
+            Refusal::new(Kind::InvalidParameter, format!("the query: {}", error.body_text()))
+        })?;
+        let pairs: Vec<(String, String)> = pairs;
+        match pairs.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            None => Ok(Self(pairs)),
+            Some((name, _)) => Err(invalid(name, "holds the character U+0000")),
+        }
+    }
+}
+
+impl Params {
+    /// The one value of a parameter.
+    pub(crate) fn one<T>(&mut self, name: &str) -> Result<Option<T>, Refusal>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.one_with(name, |text| text.parse().map_err(|error: T::Err| error.to_string()))
+    }
+
+    /// The one value of a parameter, read by `read`.
+    pub(crate) fn one_with<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Refusal> {
+        let values = self.all(name);
+        match values.as_slice() {
+            [] => Ok(None),
+            [value] => read(value).map(Some).map_err(|reason| invalid(name, &reason)),
+            [..] => Err(invalid(name, "is given more than once")),
+        }
+    }
+
+    /// All values of a parameter that may be repeated.
+    pub(crate) fn all(&mut self, name: &str) -> Vec<String> {
+        self.0.extract_if(.., |(given, _)| given == name).map(|(_, value)| value).collect()
+    }
+
+    /// All parameters that begin with `prefix`, without it.
+    pub(crate) fn prefixed(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let taken = self.0.extract_if(.., |(given, _)| given.starts_with(prefix));
+        taken.map(|(name, value)| (name[prefix.len()..].to_owned(), value)).collect()
+    }
+
+    /// How many entries a page has.
+    pub(crate) fn limit(&mut self, default: u32, most: u32) -> Result<u32, Refusal> {
+        let limit = self.one_with("limit", |text| match text.parse() {
+            Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
+            _ => Err(format!("must be 1 to {most}")),
+        })?;
+        Ok(limit.unwrap_or(default))
+    }
+
+    /// Refuses parameters that nobody took.
+    pub(crate) fn finish(self) -> Result<(), Refusal> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(invalid(name, "is not a parameter here")),
+        }
+    }
+}
+
+pub(crate) fn invalid(name: &str, reason: &str) -> Refusal {
+    Refusal::new(Kind::InvalidParameter, format!("query parameter `{name}`: {reason}"))
+}
+
+/// Whose request it is.
+pub(crate) struct Caller(pub Tenant);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        // `authenticate` puts it there for every route but the open ones, which do not ask.
+        let tenant = parts.extensions.get().cloned();
+        tenant.map(Self).ok_or_else(|| Refusal::internal("a route without authentication"))
+    }
+}

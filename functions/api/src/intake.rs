@@ -1,0 +1,246 @@
+//! Takes claims in by group commit.
+//!
+//! Claims that arrive at the same time share one transaction, and so one wait for the disk. An
+//! idle intake adds no delay: it takes what is there, commits it, and takes what came meanwhile.
+//! [`MAX_INTAKE_COMMITS`] batches are under way at a time, so the next is written while one waits.
+
+use std::sync::Arc;
+
+use fluxus_queue::{Outgoing, QueueError, QueueName};
+use fluxus_schema::message::CoreMessage;
+use fluxus_store::{
+    DatabaseError, Inserted, Intake as NewRow, Message, Outbound, OutboundError, Store, StoreError,
+};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::entropy;
+use crate::limits::{
+    MAX_INTAKE_BATCH, MAX_INTAKE_BATCH_BYTES, MAX_INTAKE_COMMITS, MAX_INTAKE_QUEUE,
+};
+use crate::problem::{Kind, Refusal};
+
+/// Where claims go in. Clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Intake {
+    sender: mpsc::Sender<Arrival>,
+    closing: CancellationToken,
+}
+
+/// A claim on its way in.
+#[derive(Debug)]
+struct Arrival {
+    row: NewRow,
+    bytes: usize,
+    reply: oneshot::Sender<Result<Inserted, Refusal>>,
+}
+
+/// What a batch needs.
+#[derive(Clone)]
+struct Writer {
+    store: Store,
+    outbound: Outbound,
+    core: QueueName,
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("cannot write claims")]
+    Store(#[from] StoreError),
+    #[error("cannot announce claims to the core")]
+    Outbound(#[from] OutboundError),
+    #[error("cannot write a message")]
+    Message(#[from] serde_json::Error),
+}
+
+impl Intake {
+    /// Starts the task that writes; it ends, when everything is written, after [`close`](Self::close).
+    pub(crate) fn start(
+        store: Store,
+        outbound: Outbound,
+        core: QueueName,
+    ) -> (Self, JoinHandle<()>) {
+        let (sender, arrivals) = mpsc::channel(MAX_INTAKE_QUEUE);
+        let closing = CancellationToken::new();
+        let writer = Writer { store, outbound, core };
+        let task = tokio::spawn(run(writer, arrivals, closing.clone()));
+        (Self { sender, closing }, task)
+    }
+
+    /// Takes nothing more in; what was taken is still written.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Writes a claim and its first message; returns when the commit is durable.
+    ///
+    /// # Errors
+    /// [`Refusal`]: unavailable if too many claims wait, at shutdown, and without a database.
+    pub(crate) async fn submit(&self, row: NewRow, bytes: usize) -> Result<Inserted, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        match self.sender.try_send(Arrival { row, bytes, reply }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(overloaded()),
+            Err(TrySendError::Closed(_)) => return Err(stopping()),
+        }
+        answer.await.unwrap_or_else(|_dropped| Err(stopping()))
+    }
+}
+
+fn overloaded() -> Refusal {
+    let detail = format!("{MAX_INTAKE_QUEUE} claims wait to be written already; try again");
+    Refusal::new(Kind::Unavailable, detail)
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(Kind::Unavailable, "this process is stopping; try again")
+}
+
+async fn run(writer: Writer, mut arrivals: mpsc::Receiver<Arrival>, closing: CancellationToken) {
+    let commits = Arc::new(Semaphore::new(MAX_INTAKE_COMMITS));
+    loop {
+        // First the permit, then the claims: whatever comes while both commits are under way
+        // goes into one batch. The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&commits).acquire_owned().await else { break };
+        let first = tokio::select! {
+            biased;
+            first = arrivals.recv() => first,
+            () = closing.cancelled() => {
+                // What is in the channel still comes out; then `recv` gives none.
+                arrivals.close();
+                arrivals.recv().await
+            }
+        };
+        let Some(first) = first else { break };
+        let batch = gather(first, &mut arrivals);
+        let writer = writer.clone();
+        tokio::spawn(async move {
+            writer.write_all(batch).await;
+            drop(permit);
+        });
+    }
+    // All permits back means all commits done.
+    let all = u32::try_from(MAX_INTAKE_COMMITS).unwrap_or(u32::MAX);
+    drop(commits.acquire_many(all).await);
+}
+
+/// What is there, within the bounds of a batch.
+fn gather(first: Arrival, arrivals: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival> {
+    let mut bytes = first.bytes;
+    let mut batch = vec![first];
+    while batch.len() < MAX_INTAKE_BATCH && bytes < MAX_INTAKE_BATCH_BYTES {
+        let Ok(next) = arrivals.try_recv() else { break };
+        bytes += next.bytes;
+        batch.push(next);
+    }
+    batch
+}
+
+impl Writer {
+    /// Writes a batch and answers everybody in it. If the batch fails for one bad row, the rows
+    /// are tried one by one, so that only the bad one fails.
+    async fn write_all(&self, batch: Vec<Arrival>) {
+        let (rows, replies): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|arrival| (arrival.row, arrival.reply)).unzip();
+        match self.write(&rows).await {
+            Ok(inserted) => {
+                for (reply, inserted) in replies.into_iter().zip(inserted) {
+                    // A client that went away needs no answer.
+                    let _gone = reply.send(Ok(inserted));
+                }
+            }
+            Err(error) => self.one_by_one(rows, replies, error).await,
+        }
+    }
+
+    async fn one_by_one(
+        &self,
+        rows: Vec<NewRow>,
+        replies: Vec<oneshot::Sender<Result<Inserted, Refusal>>>,
+        error: WriteError,
+    ) {
+        let text = crate::problem::chain(&error);
+        tracing::debug!(error = text, claims = rows.len(), "trying the claims of a batch singly");
+        // Without a database the others would only wait for their turn to fail.
+        let mut outage = error.is_outage().then(|| error.refusal());
+        for (row, reply) in rows.into_iter().zip(replies) {
+            let answer = match &outage {
+                Some(refusal) => Err(refusal.clone()),
+                None => match self.write(std::slice::from_ref(&row)).await {
+                    Ok(inserted) => inserted.first().copied().ok_or_else(stopping),
+                    Err(error) => {
+                        let out = error.is_outage();
+                        let refusal = error.refusal();
+                        outage = out.then(|| refusal.clone());
+                        Err(refusal)
+                    }
+                },
+            };
+            let _gone = reply.send(answer);
+        }
+    }
+
+    /// Writes claims and their messages in one transaction.
+    async fn write(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, WriteError> {
+        let mut session = self.store.session().await?;
+        let tx = session.begin().await.map_err(StoreError::from)?;
+        let inserted = fluxus_store::claim::insert(&tx, rows).await?;
+        let mut messages = Vec::with_capacity(rows.len());
+        for (row, inserted) in rows.iter().zip(&inserted) {
+            if !inserted.duplicate {
+                let message = CoreMessage::ClaimSubmitted { claim_id: inserted.claim_id };
+                let body = serde_json::to_string(&message)?;
+                let (claim_id, tenant) = (inserted.claim_id, row.tenant.clone());
+                let outgoing = Outgoing::new(self.core.clone(), body).in_group(tenant.as_str());
+                messages.push(Message { claim_id, tenant, outgoing });
+            }
+        }
+        let enqueued = self.outbound.enqueue(&tx, messages, entropy::now()).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        drop(session);
+        // Before the answers: a Lambda is frozen once it has answered.
+        self.outbound.committed(enqueued).await;
+        Ok(inserted)
+    }
+}
+
+impl WriteError {
+    /// Whether everything else would fail as well: no connection, or none left.
+    fn is_outage(&self) -> bool {
+        self.database().is_some_and(|error| error.is_transient() && error.code().is_none())
+    }
+
+    fn refusal(self) -> Refusal {
+        let code = self.database().and_then(DatabaseError::code).map(|code| code.code().to_owned());
+        match code {
+            // Class 22 is data exceptions: a value that Postgres cannot store.
+            Some(code) if code.starts_with("22") => {
+                Refusal::new(Kind::InvalidClaim, "the claim holds a value that cannot be stored")
+            }
+            _ if self.is_transient() => Refusal::unavailable(self),
+            _ => Refusal::internal(self),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Outbound(error) => error.is_transient(),
+            Self::Message(_) => false,
+        }
+    }
+
+    fn database(&self) -> Option<&DatabaseError> {
+        match self {
+            Self::Store(StoreError::Database(error))
+            | Self::Outbound(OutboundError::Store(StoreError::Database(error)))
+            | Self::Outbound(OutboundError::Queue(QueueError::Database {
+                source: error, ..
+            })) => Some(error),
+            Self::Store(_) | Self::Outbound(_) | Self::Message(_) => None,
+        }
+    }
+}

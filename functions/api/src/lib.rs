@@ -1,0 +1,42 @@
+//! The REST interface of Fluxus: claims, tasks, recipes, fluxlings, and what is known of them.
+//!
+//! [`router`] is served by Lambda (`main.rs`) and by a socket ([`serve`]) alike; nothing in it
+//! knows which. [`App`] holds what the routes share and two tasks: the intake, which commits
+//! claims in groups, and the waiters, who learn of ends.
+//!
+//! ```text
+//! observe ─ guard ─ authenticate ─ route ─┬─ intake ─ store + outbound (one transaction)
+//! id, span,  web      key -> tenant       ├─ waiters ─ store.ended (one query for all)
+//! problems   pages                        └─ store
+//! ```
+
+#![cfg_attr(test, allow(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
+
+mod app;
+pub mod auth;
+mod cursor;
+mod entropy;
+pub mod environment;
+mod exposition;
+mod extract;
+mod failure;
+mod guard;
+mod headers;
+mod intake;
+pub mod limits;
+mod machine;
+mod nesting;
+mod observe;
+pub mod openapi;
+pub mod problem;
+mod requests;
+mod routes;
+mod serve;
+pub mod waiters;
+
+pub use app::{App, Parts};
+pub use auth::{ApiKeys, Auth, AuthError, check_listen};
+pub use limits::Limits;
+pub use routes::router;
+pub use serve::{ServeError, serve};
+pub use waiters::{CLAIM_ENDED_CHANNEL, Hearing, Waiters};

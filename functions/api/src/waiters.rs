@@ -1,0 +1,198 @@
+//! Requests that wait for a claim's end.
+//!
+//! One task serves all of them. It is woken by the core in this process ([`Waiters::notify_ended`]),
+//! by a notification from another ([`CLAIM_ENDED_CHANNEL`]) or by a fallback poll, and asks with
+//! *one* query for *all* the claims that are waited for. What wakes it while a query is under way
+//! makes one more query, not many: a thousand ends a second cost as few queries as fit in it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fluxus_postgres::{DatabaseError, Listener};
+use fluxus_schema::{Claim, ClaimId};
+use fluxus_store::Store;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::{FALLBACK_POLL, MAX_WAITING, POLL};
+
+/// The channel on which the core sends a `NOTIFY` after it committed the ends of claims.
+pub const CLAIM_ENDED_CHANNEL: &str = "fluxus_claim_ended";
+
+/// Who waits for what. Clones are one.
+#[derive(Clone, Debug)]
+pub struct Waiters(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    waiting: Mutex<HashMap<ClaimId, Waited>>,
+    wake: Notify,
+    closed: CancellationToken,
+}
+
+/// A claim that is waited for.
+#[derive(Debug)]
+struct Waited {
+    ended: watch::Sender<Option<Arc<Claim>>>,
+    waiters: usize,
+}
+
+/// How the hub learns of ends in other processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// By `LISTEN`, on a connection of its own.
+    Listen,
+    /// By asking often: a Lambda is frozen between requests and a proxy gives no `LISTEN`.
+    Poll,
+}
+
+impl Waiters {
+    /// Starts the task that asks; it ends when `closed`.
+    pub(crate) async fn start(
+        store: Store,
+        hearing: Hearing,
+    ) -> Result<(Self, JoinHandle<()>), DatabaseError> {
+        let listener = match hearing {
+            Hearing::Listen => {
+                Some(Listener::listen(store.database(), &[CLAIM_ENDED_CHANNEL]).await?)
+            }
+            Hearing::Poll => None,
+        };
+        let waiters = Self::new();
+        let task = tokio::spawn(waiters.clone().run(store, listener));
+        Ok((waiters, task))
+    }
+
+    fn new() -> Self {
+        let closed = CancellationToken::new();
+        Self(Arc::new(Inner { waiting: Mutex::default(), wake: Notify::new(), closed }))
+    }
+
+    /// Says that claims have ended, in this process, after the commit. Cheap: it sets a flag.
+    pub fn notify_ended(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// Ends all waits, and every later one at once.
+    pub(crate) fn close(&self) {
+        self.0.closed.cancel();
+    }
+
+    /// Registers for a claim's end: from here on none is missed. None if too many wait already.
+    ///
+    /// The claim may have ended before: unless it is certain that it has not, wake the hub with
+    /// [`notify_ended`](Self::notify_ended) once.
+    pub(crate) fn register(&self, id: ClaimId) -> Option<Registration> {
+        let mut waiting = self.waiting();
+        let room = waiting.len() < MAX_WAITING;
+        let ended = match waiting.entry(id) {
+            Entry::Occupied(mut waited) => {
+                waited.get_mut().waiters += 1;
+                waited.get().ended.subscribe()
+            }
+            Entry::Vacant(place) if room => place
+                .insert(Waited { ended: watch::Sender::new(None), waiters: 1 })
+                .ended
+                .subscribe(),
+            Entry::Vacant(_) => return None,
+        };
+        Some(Registration { waiters: self.clone(), id, ended })
+    }
+
+    async fn run(self, store: Store, mut listener: Option<Listener>) {
+        loop {
+            if !self.woken(&mut listener).await {
+                return;
+            }
+            let ids: Vec<ClaimId> = self.waiting().keys().copied().collect();
+            if ids.is_empty() {
+                continue;
+            }
+            match store.ended(&ids).await {
+                Ok(ended) => self.tell(ended),
+                Err(error) => {
+                    let error = crate::problem::chain(&error);
+                    tracing::warn!(error, "cannot ask which claims have ended; asking again");
+                }
+            }
+        }
+    }
+
+    /// Waits for a reason to ask; false when closed.
+    async fn woken(&self, listener: &mut Option<Listener>) -> bool {
+        let pause = match listener {
+            _ if self.waiting().is_empty() => Duration::MAX,
+            Some(_) => FALLBACK_POLL,
+            None => POLL,
+        };
+        let heard = async {
+            match listener {
+                Some(listener) => drop(listener.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.0.closed.cancelled() => false,
+            () = self.0.wake.notified() => true,
+            () = heard => true,
+            () = sleep(pause) => true,
+        }
+    }
+
+    fn tell(&self, ended: Vec<Claim>) {
+        let waiting = self.waiting();
+        for claim in ended {
+            if let Some(waited) = waiting.get(&claim.claim_id) {
+                waited.ended.send_replace(Some(Arc::new(claim)));
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<ClaimId, Waited>> {
+        // Nothing panics while it is held, and the map is whole after each line.
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the waiters; given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    waiters: Waiters,
+    id: ClaimId,
+    ended: watch::Receiver<Option<Arc<Claim>>>,
+}
+
+impl Registration {
+    /// The claim once it has ended; none if it has not within this time, or at shutdown.
+    pub(crate) async fn ended(mut self, within: Duration) -> Option<Arc<Claim>> {
+        let closed = self.waiters.0.closed.clone();
+        tokio::select! {
+            ended = self.ended.wait_for(Option::is_some) => ended.ok()?.clone(),
+            () = tokio::time::sleep(within) => None,
+            () = closed.cancelled() => None,
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut waiting = self.waiters.waiting();
+        if let Some(waited) = waiting.get_mut(&self.id) {
+            waited.waiters -= 1;
+            if waited.waiters == 0 {
+                waiting.remove(&self.id);
+            }
+        }
+    }
+}
+
+async fn sleep(pause: Duration) {
+    if pause == Duration::MAX {
+        std::future::pending::<()>().await;
+    } else {
+        tokio::time::sleep(pause).await;
+    }
+}

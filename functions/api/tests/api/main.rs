@@ -1,0 +1,19 @@
+//! The whole API through its router, over a real database. Every answer is checked against the
+//! OpenAPI document that the router serves.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod claims;
+mod errors;
+mod fluxlings;
+mod history;
+mod intake;
+mod lambda;
+mod openapi;
+mod operation;
+mod recipes;
+mod security;
+mod socket;
+mod support;
+mod tasks;
+mod wait;
