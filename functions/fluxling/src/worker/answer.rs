@@ -1,0 +1,161 @@
+//! Answering: what finished together is recorded, sent and deleted together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluxus_queue::{Outgoing, Receipt};
+use fluxus_schema::{Json, TaskToken, Tenant};
+use tokio::sync::mpsc;
+
+use super::intake::{Finished, Verdict};
+use super::outcome::{BatchOutcome, Message, Reason};
+use super::{Shift, Worker};
+use crate::error::chain;
+
+/// The most answers in one group: bounds the size of one statement behind it.
+const MAX_GROUP: usize = 1_000;
+
+/// A group, sorted by what is to be done.
+#[derive(Default)]
+struct Group {
+    record: Vec<(TaskToken, Json)>,
+    send: Vec<Outgoing>,
+    /// Handled once the answers are sent.
+    answered: Vec<Message>,
+    /// Handled without an answer.
+    expired: Vec<Message>,
+    free: Vec<TaskToken>,
+    hide: Vec<(Receipt, Duration)>,
+    outcome: BatchOutcome,
+}
+
+impl Shift {
+    /// Answers what finishes, group by group, until everything that was taken in has finished.
+    pub(super) async fn answer_all(
+        &self,
+        mut finished: mpsc::UnboundedReceiver<Finished>,
+        mut report: impl FnMut(BatchOutcome),
+    ) {
+        let mut group = Vec::new();
+        while let Some(first) = finished.recv().await {
+            group.push(first);
+            // Whoever is about to finish too may do so before the group is closed.
+            tokio::task::yield_now().await;
+            while group.len() < MAX_GROUP {
+                let Ok(next) = finished.try_recv() else { break };
+                group.push(next);
+            }
+            report(self.answer(std::mem::take(&mut group)).await);
+        }
+    }
+
+    async fn answer(&self, finished: Vec<Finished>) -> BatchOutcome {
+        let worker = &self.worker;
+        let mut group = Group::default();
+        let mut holds = Vec::new();
+        let mut slots = Vec::new();
+        for Finished { messages, hold, verdict, slot } in finished {
+            // What is given back must not be hidden again by a renewal.
+            if matches!(verdict, Verdict::Later { .. }) {
+                self.holding.remove(hold);
+            }
+            holds.extend(hold);
+            slots.extend(slot);
+            group.add(worker, messages, verdict);
+        }
+        let outcome = worker.settle(group).await;
+        self.holding.remove(holds);
+        drop(slots);
+        outcome
+    }
+}
+
+impl Group {
+    fn add(&mut self, worker: &Worker, messages: Vec<Message>, verdict: Verdict) {
+        match verdict {
+            Verdict::Answer { token, tenant, answer } => {
+                self.send.push(worker.answer(&tenant, &answer));
+                self.record.push((token, answer));
+                self.answered.extend(messages);
+            }
+            Verdict::Again { tenant, answer } => {
+                self.send.push(worker.answer(&tenant, &answer));
+                self.answered.extend(messages);
+            }
+            Verdict::Expired => self.expired.extend(messages),
+            Verdict::Later { token, after, error } => {
+                self.free.push(token);
+                self.hide.extend(messages.iter().map(|m| (m.receipt.clone(), after)));
+                self.leave(messages, &Reason::RetryLater { after, error });
+            }
+            Verdict::Left(reason) => {
+                if reason == Reason::InProgress {
+                    let wait = worker.busy_wait();
+                    self.hide.extend(messages.iter().map(|m| (m.receipt.clone(), wait)));
+                }
+                self.leave(messages, &reason);
+            }
+        }
+    }
+
+    fn leave(&mut self, messages: Vec<Message>, reason: &Reason) {
+        let left = messages.into_iter().map(|message| message.not_handled(reason.clone()));
+        self.outcome.failed.extend(left);
+    }
+}
+
+impl Worker {
+    /// Each kind of call once, and none that has nothing to do.
+    async fn settle(&self, mut group: Group) -> BatchOutcome {
+        if !group.record.is_empty()
+            && !self.fluxling.is_idempotent()
+            && let Err(error) = self.idempotency.complete(&group.record).await
+        {
+            // Answering all the same: the work is done, and only a rare duplicate could repeat it.
+            tracing::warn!(error = chain(&error), "cannot record what was done");
+        }
+        let mut handled = std::mem::take(&mut group.expired);
+        let answered = std::mem::take(&mut group.answered);
+        if !group.send.is_empty() {
+            match self.queue.send(std::mem::take(&mut group.send)).await {
+                Ok(()) => handled.extend(answered),
+                Err(error) => {
+                    group.leave(answered, &Reason::NotAnswered(Arc::from(chain(&error))));
+                }
+            }
+        }
+        let handled: Vec<_> = handled.into_iter().map(|message| message.receipt).collect();
+        if self.deletes
+            && !handled.is_empty()
+            && let Err(error) = self.queue.delete(&self.name, &handled).await
+        {
+            // They come again and are answered from the record.
+            tracing::warn!(error = chain(&error), "cannot delete handled messages");
+        }
+        self.free(&group.free, &group.hide).await;
+        group.outcome.handled = handled;
+        group.outcome
+    }
+
+    /// Gives tasks back, to be delivered again after so long.
+    pub(super) async fn free(&self, tokens: &[TaskToken], visibility: &[(Receipt, Duration)]) {
+        if !tokens.is_empty()
+            && !self.fluxling.is_idempotent()
+            && let Err(error) = self.idempotency.release(tokens).await
+        {
+            tracing::warn!(error = chain(&error), "cannot release tasks; their leases will end");
+        }
+        if !visibility.is_empty()
+            && let Err(error) = self.queue.change_visibility(&self.name, visibility).await
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot give messages back; they come back later"
+            );
+        }
+    }
+
+    fn answer(&self, tenant: &Tenant, answer: &Json) -> Outgoing {
+        Outgoing::new(self.core.clone(), answer.to_string()).in_group(tenant.as_str())
+    }
+}
