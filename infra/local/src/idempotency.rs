@@ -1,0 +1,107 @@
+//! The SDK's idempotency record in Postgres, for fluxlings that run beside it.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use fluxling::{Begin, Clock, Idempotency, IdempotencyError};
+use fluxus_postgres::Param;
+use fluxus_postgres::types::Type;
+use fluxus_schema::{Json, TaskToken, Tenant};
+use fluxus_store::{Outcome, Store, StoreError, idempotency};
+
+/// The record in the store's table. Clones are one.
+///
+/// Beginning and completing are durable: after a crash of the database, no task is taken for new
+/// that was begun, nor for undone that was done.
+#[derive(Clone, Debug)]
+pub struct StoreIdempotency {
+    store: Store,
+    /// The port names no tenant, and a token is unique among all: the rows carry this one.
+    tenant: Tenant,
+    clock: Clock,
+}
+
+impl StoreIdempotency {
+    /// The record in this store.
+    pub fn new(store: Store) -> Self {
+        Self { store, tenant: Tenant::default(), clock: Clock::system() }
+    }
+}
+
+#[async_trait]
+impl Idempotency for StoreIdempotency {
+    async fn begin(
+        &self,
+        tokens: &[TaskToken],
+        lease: Duration,
+    ) -> Result<Vec<Begin>, IdempotencyError> {
+        if tokens.is_empty() {
+            return Ok(Vec::new());
+        }
+        const ACTION: &str = "begin tasks";
+        let asked: Vec<_> = tokens.iter().map(|token| (token.as_str(), &self.tenant)).collect();
+        let begun = async {
+            let session = self.store.session().await?;
+            idempotency::begin(&session, &asked, lease, self.clock.now()).await
+        };
+        let begun = begun.await.map_err(IdempotencyError::while_doing(ACTION))?;
+        let read = |begin: idempotency::Begin| match begin.outcome {
+            Outcome::New => Ok(Begin::New),
+            Outcome::InProgress => Ok(Begin::InProgress),
+            Outcome::Done(text) => serde_json::from_str(&text).map(Begin::Done),
+        };
+        let begun: Result<_, serde_json::Error> = begun.into_iter().map(read).collect();
+        begun.map_err(IdempotencyError::while_doing(ACTION))
+    }
+
+    async fn extend(&self, tokens: &[TaskToken], lease: Duration) -> Result<(), IdempotencyError> {
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let tokens: Vec<_> = tokens.iter().map(TaskToken::as_str).collect();
+        let extended = async {
+            let session = self.store.session().await?;
+            idempotency::extend(&session, &tokens, lease, self.clock.now()).await
+        };
+        extended.await.map_err(IdempotencyError::while_doing("extend leases"))
+    }
+
+    async fn complete(&self, outcomes: &[(TaskToken, Json)]) -> Result<(), IdempotencyError> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        // A task whose record is gone is noted as done all the same: the store's own `complete`
+        // only knows those that were begun.
+        const COMPLETE: &str = "-- complete tasks
+            INSERT INTO idempotency (token, tenant, status, outcome, lease_until, created_at)
+            SELECT token, $3, 'DONE', outcome::json, $4, $4
+              FROM unnest($1::text[], $2::text[]) AS new (token, outcome) ORDER BY token
+                ON CONFLICT (token) DO UPDATE SET status = 'DONE', outcome = excluded.outcome
+             WHERE idempotency.status = 'STARTED'";
+        let tokens: Vec<_> = outcomes.iter().map(|(token, _)| token.as_str()).collect();
+        let texts: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.to_string()).collect();
+        let params: [Param<'_>; 4] = [
+            (&tokens, Type::TEXT_ARRAY),
+            (&texts, Type::TEXT_ARRAY),
+            (&self.tenant.as_str(), Type::TEXT),
+            (&SystemTime::now(), Type::TIMESTAMPTZ),
+        ];
+        let completed = async {
+            let session = self.store.session().await?;
+            session.execute(COMPLETE, &params).await.map_err(StoreError::from)
+        };
+        completed.await.map(|_rows| ()).map_err(IdempotencyError::while_doing("complete tasks"))
+    }
+
+    async fn release(&self, tokens: &[TaskToken]) -> Result<(), IdempotencyError> {
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let tokens: Vec<_> = tokens.iter().map(TaskToken::as_str).collect();
+        let released = async {
+            let session = self.store.session().await?;
+            idempotency::release(&session, &tokens).await
+        };
+        released.await.map_err(IdempotencyError::while_doing("release tasks"))
+    }
+}

@@ -1,0 +1,98 @@
+//! Knowing whether another system works on the same database, and taking over from a dead one.
+//!
+//! Whoever dies by `kill -9` leaves messages hidden and leases running, up to a minute long: without
+//! more ado its tasks would stand still for that time after a restart, and those whose own time is
+//! shorter would fail for nothing. So every system holds an advisory lock while it lives. One that
+//! finds nobody else frees what the dead one held, and goes on at once.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use fluxus_postgres::types::Type;
+use fluxus_postgres::{Database, DatabaseError, Param, Session};
+
+/// Key of the advisory lock: "fluxlive" in ASCII.
+const KEY: i64 = 0x666c_7578_6c69_7665;
+
+/// How often to look, and how long to wait in between, for a killed process's connections to be
+/// noticed as gone. Another system that lives costs us this half second at the start.
+const LOOKS: u32 = 10;
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest that a worker hides a message while it works on it. What is hidden for longer is
+/// meant to come later.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
+/// Leases of tasks begun before this are left to end by themselves, so that the record is not
+/// searched from its beginning.
+const LEASES_OF_LAST: Duration = Duration::from_secs(60 * 60);
+
+/// Says that a system works on the database, until dropped.
+pub(crate) struct Presence {
+    /// The lock is the session's.
+    _session: Session,
+}
+
+impl Presence {
+    /// Announces this system; if it is the only one, frees what a dead one held.
+    ///
+    /// Another process that works on the queues without a presence only has its messages delivered
+    /// a second time, which all receivers bear.
+    ///
+    /// # Errors
+    /// If a statement fails; safe to try again.
+    pub(crate) async fn announce(database: &Database) -> anyhow::Result<Self> {
+        let session = database.session().await?;
+        let announced = async {
+            if is_alone(&session).await? {
+                take_over(&session).await?;
+                lock(&session, "SELECT pg_advisory_lock_shared($1)").await?;
+                lock(&session, "SELECT pg_advisory_unlock($1)").await
+            } else {
+                lock(&session, "SELECT pg_advisory_lock_shared($1)").await
+            }
+        };
+        announced.await.context("take over from the last run")?;
+        Ok(Self { _session: session })
+    }
+}
+
+/// Whether nobody else is there; the lock is then held exclusively.
+async fn is_alone(session: &Session) -> Result<bool, DatabaseError> {
+    const TRY: &str = "-- look for another system\nSELECT pg_try_advisory_lock($1)";
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        let rows = session.query(TRY, &[(&KEY, Type::INT8)]).await?;
+        if rows.iter().any(|row| row.get(0)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn lock(session: &Session, sql: &str) -> Result<(), DatabaseError> {
+    session.query(sql, &[(&KEY, Type::INT8)]).await.map(|_rows| ())
+}
+
+async fn take_over(session: &Session) -> Result<(), DatabaseError> {
+    // The receive count stays: a message that kills whoever takes it ends as a dead letter.
+    const FREE_MESSAGES: &str = "-- free the messages of a dead process
+        UPDATE fluxus_queue.message SET visible_at = statement_timestamp()
+         WHERE receive_count > 0 AND visible_at > statement_timestamp()
+           AND visible_at <= statement_timestamp() + $1 * interval '1 second'";
+    const FREE_LEASES: &str = "-- free the leases of a dead process
+        UPDATE idempotency SET lease_until = $1
+         WHERE status = 'STARTED' AND lease_until > $1 AND created_at > $2";
+    let hold = LONGEST_HOLD.as_secs_f64();
+    let messages = session.execute(FREE_MESSAGES, &[(&hold, Type::FLOAT8)]).await?;
+    let now = SystemTime::now();
+    let params: [Param<'_>; 2] =
+        [(&now, Type::TIMESTAMPTZ), (&(now - LEASES_OF_LAST), Type::TIMESTAMPTZ)];
+    let leases = session.execute(FREE_LEASES, &params).await?;
+    if messages > 0 || leases > 0 {
+        tracing::info!(messages, leases, "freed what a process that died had in hand");
+    }
+    Ok(())
+}

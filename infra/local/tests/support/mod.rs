@@ -1,0 +1,123 @@
+//! A system on a database of the test's own, and a client that knows nothing but REST.
+
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
+use std::time::Duration;
+
+use fluxus_local::{DatabaseChoice, Options, System, migrate};
+use fluxus_postgres::{Database, Options as PoolOptions};
+use fluxus_test_support::{TestDatabase, template_name};
+use serde_json::Value;
+
+/// How long a claim may take. They take a second or two; the rest is for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A migrated database.
+pub async fn database() -> TestDatabase {
+    let texts = fluxus_store::MIGRATIONS.map(|(_, sql)| sql);
+    let texts = [&texts[..], &[fluxus_queue::MIGRATION]].concat();
+    TestDatabase::new(&template_name("local", &texts), |url| async move {
+        let database = Database::connect(&url, PoolOptions::default()).await?;
+        migrate(&database).await?;
+        database.close().await;
+        Ok(())
+    })
+    .await
+}
+
+/// The options for a system on this database, at any free port.
+pub fn options(database: &TestDatabase) -> Options {
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    Options::new(DatabaseChoice::Url(database.url().to_owned()), listen)
+}
+
+/// The claim of an example, changed.
+pub fn claim(example: &str, change: impl FnOnce(&mut Value)) -> Value {
+    let found = fluxus_local::examples::EXAMPLES.into_iter().find(|one| one.name == example);
+    let mut claim = serde_json::from_str(found.expect(example).claim).expect("a claim");
+    change(&mut claim);
+    claim
+}
+
+/// A client of a system.
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Client {
+    pub fn new(system: &System) -> Self {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { http, url: system.url() }
+    }
+
+    /// Submits a claim and gives its id.
+    pub async fn submit(&self, claim: &Value) -> String {
+        let answer = self.http.post(format!("{}/v1/claims", self.url)).json(claim).send().await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 202, "{}", answer.text().await.unwrap_or_default());
+        let submitted: Value = answer.json().await.expect("JSON");
+        submitted["claim_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Submits a claim and gives it as it ended.
+    pub async fn fulfil(&self, claim: &Value) -> Value {
+        let url = format!("{}/v1/claims", self.url);
+        let wait = format!("wait={}", PATIENCE.as_secs());
+        let answer = self.http.post(url).json(claim).header("prefer", wait).send().await;
+        let answer = answer.expect("an answer");
+        let status = answer.status();
+        let text = answer.text().await.expect("a body");
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.http.get(format!("{}/v1/{path}", self.url)).send().await;
+        let answer = answer.expect("an answer").error_for_status().expect("a document");
+        answer.json().await.expect("JSON")
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> u16 {
+        let answer = self.http.post(format!("{}/v1/{path}", self.url)).json(body).send().await;
+        answer.expect("an answer").status().as_u16()
+    }
+
+    /// Asks again and again until the answer is what is looked for.
+    pub async fn until<T>(&self, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
+        let look = async {
+            loop {
+                if let Some(found) = find(&self.get(path).await) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect("it comes in time")
+    }
+
+    /// The claim once it has ended.
+    pub async fn ended(&self, id: &str) -> Value {
+        let ended = |claim: &Value| claim["ended_at"].is_string().then(|| claim.clone());
+        self.until(&format!("claims/{id}"), ended).await
+    }
+
+    /// The names of the states that a claim went through and, after each failed attempt, the
+    /// error: `Reserve: Shop.Busy`.
+    pub async fn path(&self, id: &str) -> Vec<String> {
+        let page = self.get(&format!("claims/{id}/history?limit=1000")).await;
+        let mut state = String::new();
+        let mut path = Vec::new();
+        for event in page["events"].as_array().expect("events") {
+            let kind = event["type"].as_str().expect("a type");
+            if kind.ends_with("StateEntered") {
+                state = event["stateEnteredEventDetails"]["name"].as_str().expect("a name").into();
+                path.push(state.clone());
+            } else if kind == "TaskFailed" {
+                let error = event["taskFailedEventDetails"]["error"].as_str().expect("an error");
+                path.push(format!("{state}: {error}"));
+            }
+        }
+        path
+    }
+}

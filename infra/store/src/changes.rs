@@ -1,0 +1,124 @@
+//! Saving what a batch of steps changed: all of it, or nothing.
+
+mod branches;
+mod claims;
+mod records;
+
+use std::collections::HashSet;
+
+use fluxus_postgres::Transaction;
+use fluxus_schema::{BranchId, ClaimId, ClaimStatus, HybridTime, RecipeName, Tenant, Timestamp};
+
+use crate::branch::{BranchKey, BranchRow};
+use crate::error::StoreError;
+use crate::timer::TimerRow;
+
+/// A claim that was evaluated and whose recipe begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// The recipe that fulfils it.
+    pub recipe: RecipeName,
+    /// That recipe's version.
+    pub recipe_version: i32,
+    /// Now.
+    pub started_at: Timestamp,
+}
+
+/// A claim that ends. It may start in the same [`Changes`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// Any status that has ended.
+    pub status: ClaimStatus,
+    /// What came of it, as JSON text; exactly where the status is `SUCCEEDED`.
+    pub output: Option<String>,
+    /// Name of the error that ended it.
+    pub error: Option<String>,
+    /// What happened, in words.
+    pub cause: Option<String>,
+    /// Now.
+    pub ended_at: Timestamp,
+    /// Whether all its branches go. Where they stay, those that had not ended must be among the
+    /// updates, so that whoever waits for their locks sees that the claim is over.
+    pub delete_branches: bool,
+}
+
+/// What a step recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryRow {
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The branch that stepped.
+    pub branch_id: BranchId,
+    /// The revision that the step made.
+    pub revision: u32,
+    /// 0, 1, … where a step's events are spread over several rows.
+    pub part: u32,
+    /// When, ordered by cause; the same in all parts.
+    pub at: HybridTime,
+    /// The events: a JSON array of [`fluxus_schema::history::Event`], as text.
+    pub events: String,
+}
+
+/// Everything a batch of steps changed. No branch is named in two of the lists.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Claims that begin.
+    pub start: Vec<Start>,
+    /// Claims that end. Their timers are cleared too.
+    pub end: Vec<End>,
+    /// New branches.
+    pub insert: Vec<BranchRow>,
+    /// Branches that stepped, with their new revision.
+    pub update: Vec<BranchRow>,
+    /// Branches that were joined.
+    pub delete: Vec<BranchKey>,
+    /// What was recorded.
+    pub history: Vec<HistoryRow>,
+    /// Timers to set; one with a known key replaces it. Those of claims that end are passed over.
+    pub set_timers: Vec<TimerRow>,
+    /// Timers to clear, by claim and key; those that are not there are passed over.
+    pub clear_timers: Vec<(ClaimId, String)>,
+}
+
+/// Saves the changes. At most eight statements, however many changes there are, sent together; a
+/// list that is empty costs none.
+///
+/// # Errors
+/// - [`StoreError::Conflict`]: a branch to update is gone or was saved with this revision or a
+///   later one, a branch to insert is there, or a claim has ended before. Roll back, load again.
+/// - [`StoreError::Database`]: safe to try again, because nothing was committed.
+pub async fn save(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreError> {
+    // The statements run in no fixed order, so none may touch a row of another's: branches that go
+    // with their claim are neither inserted nor updated before, and a timer that is set is not
+    // cleared.
+    let cleared = |end: &&End| end.delete_branches;
+    let gone: HashSet<ClaimId> = changes.end.iter().filter(cleared).map(|e| e.claim_id).collect();
+    let stay = |row: &&BranchRow| !gone.contains(&row.claim_id);
+    let insert: Vec<_> = changes.insert.iter().filter(stay).collect();
+    let update: Vec<_> = changes.update.iter().filter(stay).collect();
+    let delete: Vec<_> =
+        changes.delete.iter().filter(|key| !gone.contains(&key.claim_id)).collect();
+    let ended: HashSet<ClaimId> = changes.end.iter().map(|end| end.claim_id).collect();
+    let set: Vec<_> =
+        changes.set_timers.iter().filter(|timer| !ended.contains(&timer.claim_id)).collect();
+    let keys: HashSet<_> = set.iter().map(|timer| (timer.claim_id, &*timer.key)).collect();
+    let clear: Vec<_> =
+        changes.clear_timers.iter().filter(|(id, key)| !keys.contains(&(*id, &**key))).collect();
+    tokio::try_join!(
+        claims::start_and_end(tx, &changes.start, &changes.end),
+        claims::clear_ended(tx, &changes.end),
+        branches::insert(tx, &insert),
+        branches::update(tx, &update),
+        branches::delete(tx, &delete),
+        records::history(tx, &changes.history),
+        records::set_timers(tx, &set),
+        records::clear_timers(tx, &clear),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Claims that begin and end.
+
+use std::collections::BTreeMap;
+
+use fluxus_postgres::Transaction;
+use fluxus_postgres::types::Type;
+use fluxus_schema::{ClaimId, ClaimStatus};
+
+use super::{End, Start};
+use crate::claim::uuids;
+use crate::columns::{Columns, storable};
+use crate::error::StoreError;
+use crate::instant::stored;
+
+/// What becomes of one claim. It may start and end in one step.
+#[derive(Default)]
+struct Change<'a> {
+    start: Option<&'a Start>,
+    end: Option<&'a End>,
+}
+
+/// One statement for both. Also counts the ended ones, in the slot of this connection, for
+/// [`crate::metrics`].
+pub(super) async fn start_and_end(
+    tx: &Transaction<'_>,
+    start: &[Start],
+    end: &[End],
+) -> Result<(), StoreError> {
+    // A claim that starts must be `RECEIVED`; one that ends must not have ended.
+    const CHANGE: &str = "-- start and end claims
+        WITH changed AS (
+            UPDATE claim
+               SET status = coalesce(change.status, 'RUNNING'),
+                   recipe = coalesce(change.recipe, claim.recipe),
+                   recipe_version = coalesce(change.recipe_version, claim.recipe_version),
+                   started_at = coalesce(change.started_at, claim.started_at),
+                   output = change.output::json, error = change.error, cause = change.cause,
+                   ended_at = change.ended_at
+              FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::text[],
+                          $6::text[], $7::text[], $8::text[], $9::timestamptz[])
+                   AS change (claim_id, recipe, recipe_version, started_at, status, output, error,
+                              cause, ended_at)
+             WHERE claim.claim_id = change.claim_id
+               AND (claim.status = 'RECEIVED'
+                    OR (claim.status = 'RUNNING' AND change.started_at IS NULL))
+            RETURNING claim.tenant, claim.claim_type, claim.status, claim.ended_at
+        ), tallied AS (
+            INSERT INTO claim_tally (tenant, claim_type, status, slot, ended)
+            SELECT tenant, claim_type, status, pg_backend_pid() % 64, count(*)
+              FROM changed WHERE ended_at IS NOT NULL
+             GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+                ON CONFLICT (tenant, claim_type, status, slot)
+                DO UPDATE SET ended = claim_tally.ended + excluded.ended
+        )
+        SELECT count(*) AS changed FROM changed";
+    let mut changes: BTreeMap<ClaimId, Change<'_>> = BTreeMap::new();
+    for start in start {
+        changes.entry(start.claim_id).or_default().start = Some(start);
+    }
+    for end in end {
+        changes.entry(end.claim_id).or_default().end = Some(end);
+    }
+    let Some(first) = changes.keys().next() else { return Ok(()) };
+    let ids: Vec<_> = changes.keys().map(|id| id.0).collect();
+    let starts = || changes.values().map(|change| change.start);
+    let recipes: Vec<_> = starts().map(|start| Some(start?.recipe.as_str())).collect();
+    let versions: Vec<_> = starts().map(|start| Some(start?.recipe_version)).collect();
+    let started: Vec<_> = starts().map(|start| Some(stored(start?.started_at))).collect();
+    let ends = || changes.values().map(|change| change.end);
+    let statuses: Vec<_> = ends().map(|end| Some(end?.status.as_str())).collect();
+    let outputs: Vec<_> = ends().map(|end| end?.output.as_deref()).collect();
+    let errors: Vec<_> = ends().map(|end| end?.error.as_deref().map(storable)).collect();
+    let causes: Vec<_> = ends().map(|end| end?.cause.as_deref().map(storable)).collect();
+    let ended: Vec<_> = ends().map(|end| Some(stored(end?.ended_at))).collect();
+    let params = [
+        (&ids as _, Type::UUID_ARRAY),
+        (&recipes as _, Type::TEXT_ARRAY),
+        (&versions as _, Type::INT4_ARRAY),
+        (&started as _, Type::TIMESTAMPTZ_ARRAY),
+        (&statuses as _, Type::TEXT_ARRAY),
+        (&outputs as _, Type::TEXT_ARRAY),
+        (&errors as _, Type::TEXT_ARRAY),
+        (&causes as _, Type::TEXT_ARRAY),
+        (&ended as _, Type::TIMESTAMPTZ_ARRAY),
+    ];
+    for row in tx.query(CHANGE, &params).await? {
+        if Columns::new(&row, "claim", &[]).count("changed")? != changes.len() as u64 {
+            return Err(StoreError::Conflict { table: "claim", key: first.to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what ended claims leave behind: their timers, and where it was asked for, branches.
+pub(super) async fn clear_ended(tx: &Transaction<'_>, end: &[End]) -> Result<(), StoreError> {
+    const CLEAR: &str = "-- clear up after ended claims
+        WITH cleared AS (DELETE FROM branch WHERE claim_id = ANY($1))
+        DELETE FROM timer WHERE claim_id = ANY($2)";
+    // A claim that was refused never had either.
+    let ran = |end: &&End| end.status != ClaimStatus::Rejected;
+    let ended: Vec<ClaimId> = end.iter().filter(ran).map(|end| end.claim_id).collect();
+    let cleared = |end: &&End| end.delete_branches;
+    let whole: Vec<ClaimId> = end.iter().filter(cleared).map(|end| end.claim_id).collect();
+    if ended.is_empty() && whole.is_empty() {
+        return Ok(());
+    }
+    let params = [(&uuids(&whole) as _, Type::UUID_ARRAY), (&uuids(&ended) as _, Type::UUID_ARRAY)];
+    tx.execute(CLEAR, &params).await?;
+    Ok(())
+}

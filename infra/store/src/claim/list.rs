@@ -1,0 +1,108 @@
+//! Lists of claims, newest first.
+
+use std::collections::BTreeMap;
+
+use fluxus_postgres::types::Type;
+use fluxus_schema::id::ClaimType;
+use fluxus_schema::{Claim, ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
+
+use super::{ClaimRow, claim_columns};
+use crate::columns::limit;
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// Which claims to list. Every field that is set narrows the list; what is empty does not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClaimFilter {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Of this type.
+    pub claim_type: Option<ClaimType>,
+    /// With one of these.
+    pub status: Vec<ClaimStatus>,
+    /// About this.
+    pub subject: Option<String>,
+    /// Fulfilled by this recipe.
+    pub recipe: Option<RecipeName>,
+    /// Received at this time or later.
+    pub received_from: Option<Timestamp>,
+    /// Received before this time.
+    pub received_to: Option<Timestamp>,
+    /// With all of these attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// Older than this claim: the last one of the page before.
+    pub before: Option<ClaimId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Store {
+    /// A page of claims, newest first.
+    ///
+    /// The time of receipt is taken from the claim id (UUIDv7), by which all lists are ordered.
+    ///
+    /// # Errors
+    /// [`StoreError`]; safe to try again.
+    pub async fn list_claims(&self, filter: &ClaimFilter) -> Result<Vec<Claim>, StoreError> {
+        let session = self.session().await?;
+        let statuses: Vec<_> = filter.status.iter().map(|status| status.as_str()).collect();
+        let attributes = serde_json::json!(filter.attributes).to_string();
+        let oldest = filter.received_from.map(|from| first_id(from).0);
+        let to = filter.received_to.map(first_id);
+        let before = to.into_iter().chain(filter.before).min().map(|id| id.0);
+        let rows = session
+            .query(
+                &list_statement(filter),
+                &[
+                    (&filter.tenant.as_str(), Type::TEXT),
+                    (&limit(filter.limit), Type::INT8),
+                    (&filter.claim_type.as_ref().map(ClaimType::as_str), Type::TEXT),
+                    (&statuses, Type::TEXT_ARRAY),
+                    (&filter.subject, Type::TEXT),
+                    (&filter.recipe.as_ref().map(RecipeName::as_str), Type::TEXT),
+                    (&oldest, Type::UUID),
+                    (&before, Type::UUID),
+                    (&attributes, Type::TEXT),
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| ClaimRow::read(row)?.try_into()).collect()
+    }
+}
+
+/// The statement for the fields that are set, and no others, so that each combination gets the
+/// plan that suits it. Values are parameters: there are a few hundred texts in all.
+pub(super) fn list_statement(filter: &ClaimFilter) -> String {
+    let status = &filter.status;
+    let only = |holds: fn(ClaimStatus) -> bool| {
+        !status.is_empty() && status.iter().all(|status| holds(*status))
+    };
+    let conditions = [
+        (filter.claim_type.is_some(), "claim_type = $3"),
+        (!status.is_empty(), "status = ANY($4)"),
+        // Said again in the words of the partial indexes.
+        (only(|status| !status.has_ended()), "ended_at IS NULL"),
+        (only(|status| status.has_ended() && status != ClaimStatus::Succeeded), "unfulfilled"),
+        (filter.subject.is_some(), "subject = $5"),
+        (filter.recipe.is_some(), "recipe = $6"),
+        (filter.received_from.is_some(), "claim_id >= $7"),
+        (filter.received_to.is_some() || filter.before.is_some(), "claim_id < $8"),
+        (!filter.attributes.is_empty(), "attributes @> $9::jsonb"),
+    ];
+    let mut sql = String::from(concat!(
+        "-- list claims\nSELECT ",
+        claim_columns!(),
+        " FROM claim WHERE tenant = $1"
+    ));
+    for (_, condition) in conditions.iter().filter(|(set, _)| *set) {
+        sql.push_str(" AND ");
+        sql.push_str(condition);
+    }
+    sql.push_str(" ORDER BY claim_id DESC LIMIT $2");
+    sql
+}
+
+/// The lowest id that a claim received `at` can have.
+fn first_id(at: Timestamp) -> ClaimId {
+    ClaimId::new(at, &[0; 10])
+}

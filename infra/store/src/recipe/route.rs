@@ -1,0 +1,105 @@
+//! What the core asks when claims come in and branches step.
+
+use fluxus_postgres::types::Type;
+use fluxus_schema::id::ClaimType;
+use fluxus_schema::{RecipeName, Tenant};
+
+use crate::columns::Columns;
+use crate::connection::Connection;
+use crate::error::StoreError;
+
+/// What claims of a type must satisfy, and the recipe that fulfils them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypeRoute {
+    /// Whose.
+    pub tenant: Tenant,
+    /// The type.
+    pub claim_type: ClaimType,
+    /// JSON Schema of the body, as text.
+    pub schema: Option<String>,
+    /// The recipe and its live version.
+    pub recipe: Option<(RecipeName, i32)>,
+}
+
+/// One version's definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// Whose.
+    pub tenant: Tenant,
+    /// The recipe.
+    pub name: RecipeName,
+    /// Its version.
+    pub version: i32,
+    /// The state machine in Amazon States Language, as JSON text.
+    pub definition: String,
+}
+
+/// Where claims of these types go; nothing for a type that nobody has named. One statement.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn for_claim_types(
+    on: &impl Connection,
+    types: &[(Tenant, ClaimType)],
+) -> Result<Vec<TypeRoute>, StoreError> {
+    const FIND: &str = "-- find recipes for claim types
+        SELECT claim_type.tenant, claim_type.claim_type, claim_type.schema::text, claim_type.recipe,
+               recipe.live_version
+          FROM (SELECT DISTINCT tenant, claim_type
+                  FROM unnest($1::text[], $2::text[]) AS given (tenant, claim_type)) AS given
+          JOIN claim_type ON claim_type.tenant = given.tenant
+           AND claim_type.claim_type = given.claim_type
+          LEFT JOIN recipe ON recipe.tenant = claim_type.tenant AND recipe.name = claim_type.recipe";
+    let tenants: Vec<_> = types.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    let names: Vec<_> = types.iter().map(|(_, claim_type)| claim_type.as_str()).collect();
+    let params = [(&tenants as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY)];
+    let read = |row| {
+        let row = Columns::new(row, "claim_type", &["tenant", "claim_type"]);
+        let recipe: Option<RecipeName> = row.parse_option("recipe")?;
+        let version: Option<i32> = row.get("live_version")?;
+        Ok(TypeRoute {
+            tenant: row.parse("tenant")?,
+            claim_type: row.parse("claim_type")?,
+            schema: row.get("schema")?,
+            recipe: recipe.zip(version),
+        })
+    };
+    on.query(FIND, &params).await?.iter().map(read).collect()
+}
+
+/// The definitions of these versions, to compile and cache; nothing for an unknown one. One
+/// statement.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn definitions(
+    on: &impl Connection,
+    versions: &[(Tenant, RecipeName, i32)],
+) -> Result<Vec<Definition>, StoreError> {
+    const FIND: &str = "-- read definitions
+        SELECT recipe_version.tenant, recipe_version.name, recipe_version.version,
+               recipe_version.definition::text
+          FROM (SELECT DISTINCT tenant, name, version
+                  FROM unnest($1::text[], $2::text[], $3::integer[])
+                       AS given (tenant, name, version)) AS given
+          JOIN recipe_version ON recipe_version.tenant = given.tenant
+           AND recipe_version.name = given.name AND recipe_version.version = given.version";
+    let tenants: Vec<_> = versions.iter().map(|(tenant, ..)| tenant.as_str()).collect();
+    let names: Vec<_> = versions.iter().map(|(_, name, _)| name.as_str()).collect();
+    let numbers: Vec<_> = versions.iter().map(|(.., version)| *version).collect();
+    let params = [
+        (&tenants as _, Type::TEXT_ARRAY),
+        (&names as _, Type::TEXT_ARRAY),
+        (&numbers as _, Type::INT4_ARRAY),
+    ];
+    let read = |row| {
+        let row = Columns::new(row, "recipe_version", &["tenant", "name", "version"]);
+        Ok(Definition {
+            tenant: row.parse("tenant")?,
+            name: row.parse("name")?,
+            version: row.get("version")?,
+            definition: row.get("definition")?,
+        })
+    };
+    on.query(FIND, &params).await?.iter().map(read).collect()
+}

@@ -1,0 +1,45 @@
+//! The store: what its reads start from.
+
+use fluxus_postgres::{Database, Session};
+
+use crate::error::StoreError;
+
+/// How the server may run the store's statements: by an index, row by row, and in no other way.
+///
+/// A prepared statement keeps its plan until the tables are analyzed. On a new database the first
+/// plans are made while the tables are all but empty, when reading them whole is the cheapest; a
+/// minute later they are full, and each step would still read all of them.
+const PLANNER: [(&str, &str); 3] =
+    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+
+/// The tables of Fluxus in one database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// The store in `database`; see [`Store::migrate`] for its tables. It has a pool of its own, as
+    /// large as the given one, on which the planner is kept from plans that do not grow; unless
+    /// statements are unnamed, which are planned anew each time.
+    pub fn new(database: Database) -> Self {
+        match database.with_settings(&PLANNER) {
+            Ok(database) => Self { database },
+            // No pool can be made, so none will answer: the first query says so.
+            Err(_) => Self { database },
+        }
+    }
+
+    /// The database underneath, through the store's own pool.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// A connection, to begin transactions on.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; safe to try again.
+    pub async fn session(&self) -> Result<Session, StoreError> {
+        Ok(self.database.session().await?)
+    }
+}
