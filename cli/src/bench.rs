@@ -43,6 +43,9 @@ pub struct Args {
     /// Start the embedded system on this empty database instead of a private Postgres
     #[arg(long, value_name = "URL", conflicts_with = "url")]
     pub database_url: Option<String>,
+    /// Batches that the embedded core works on at a time
+    #[arg(long, value_name = "N", conflicts_with = "url")]
+    pub core_workers: Option<usize>,
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub output: Format,
@@ -97,6 +100,7 @@ async fn embedded(args: &Args, database_url: &str, postmaster: Option<u32>) -> a
     options.examples = false;
     options.fluxlings = vec![fluxus_local::bench::fluxling()];
     options.builtin = false;
+    options.core_workers = args.core_workers.unwrap_or(options.core_workers);
     let system = System::start(options).await?;
     let meter = Meter { store: system.store().clone(), postmaster };
     let measured = measure(args, &system.url(), Some(&meter)).await;

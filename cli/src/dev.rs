@@ -158,8 +158,8 @@ fn options(args: &Args) -> anyhow::Result<(Options, Option<String>)> {
 
 fn told(progress: &Progress) -> String {
     match progress {
-        Progress::CreatingCluster { dir } => {
-            format!("Creating a Postgres in {} (this once)", dir.display())
+        Progress::StartingPostgres { dir } => {
+            format!("Starting Postgres in {} …", dir.display())
         }
         Progress::Postgres { version, database, dir, was_running, took } => {
             let major = version.split('.').next().unwrap_or(version);
@@ -350,7 +350,7 @@ mod tests {
         };
         let dir = ".fluxus/postgres";
         let all = [
-            Progress::CreatingCluster { dir: dir.into() },
+            Progress::StartingPostgres { dir: dir.into() },
             ready(Some(dir), false),
             ready(Some(dir), true),
             ready(None, false),
@@ -361,7 +361,7 @@ mod tests {
         ];
         let text: String = all.iter().map(|progress| format!("{}\n", told(progress))).collect();
         expect![[r#"
-            Creating a Postgres in .fluxus/postgres (this once)
+            Starting Postgres in .fluxus/postgres …
             Postgres 15 in .fluxus/postgres, started in 1.2 s
             Postgres 15 in .fluxus/postgres, still running, found in 1.2 s
             Postgres 15, database `fluxus`

@@ -88,11 +88,12 @@ fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
     let definition = match Definition::parse(&document) {
         Ok(definition) => definition,
         Err(faults) => {
-            let list: Vec<_> = faults
-                .iter()
-                .map(|Fault { pointer, detail }| format!("  {pointer}: {detail}"))
-                .collect();
-            anyhow::bail!("{} is not a valid recipe:\n{}", file.display(), list.join("\n"));
+            let at = |Fault { pointer, detail }: &Fault| {
+                let line = source::line_of(&text, pointer);
+                format!("{}:{line}: {pointer} {detail}", file.display())
+            };
+            let list: Vec<_> = faults.iter().map(at).collect();
+            return Err(Usage(format!("not a valid recipe:\n{}", list.join("\n"))).into());
         }
     };
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());

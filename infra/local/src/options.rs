@@ -53,8 +53,9 @@ pub enum DatabaseChoice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// A private cluster is being created, which takes a few seconds once.
-    CreatingCluster {
+    /// A private cluster is being started, and that takes a while: it is created first, or has to
+    /// recover.
+    StartingPostgres {
         /// Its folder.
         dir: PathBuf,
     },

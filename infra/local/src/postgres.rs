@@ -20,7 +20,7 @@ const WORK_CONNECTIONS: usize = 10;
 const API_CONNECTIONS: usize = 8;
 
 /// How long a person waits without wondering.
-const WONDER: Duration = Duration::from_millis(400);
+const WONDER: Duration = Duration::from_secs(1);
 
 /// The database in a private cluster.
 const DATABASE: &str = "fluxus";
@@ -83,20 +83,17 @@ async fn connect(url: &str, max_connections: usize) -> Result<Database, Database
     Database::connect(url, options).await
 }
 
-/// Starts a cluster, and says so where it takes long enough for somebody to wonder: the first time.
+/// Starts a cluster, and says so where it takes long enough for somebody to wonder.
 async fn start(
     dir: &Path,
     progress: &(dyn Fn(&Progress) + Send + Sync),
 ) -> Result<Cluster, ClusterError> {
-    let is_new = !dir.join("data").join("PG_VERSION").exists();
     let mut starting = pin!(Cluster::start(dir, ClusterOptions::default()));
-    if is_new {
-        tokio::select! {
-            started = &mut starting => return started,
-            () = tokio::time::sleep(WONDER) => {}
-        }
-        progress(&Progress::CreatingCluster { dir: dir.to_owned() });
+    tokio::select! {
+        started = &mut starting => return started,
+        () = tokio::time::sleep(WONDER) => {}
     }
+    progress(&Progress::StartingPostgres { dir: dir.to_owned() });
     starting.await
 }
 

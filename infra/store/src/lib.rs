@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+pub mod audit;
 pub mod branch;
 pub mod changes;
 pub mod claim;
@@ -36,6 +37,7 @@ pub mod recipe;
 mod store;
 pub mod timer;
 
+pub use audit::{Activity, Violation, audit};
 pub use branch::{BranchKey, BranchRow, BranchStatus, ClaimContext, LoadedBranch};
 pub use changes::{Changes, End, HistoryRow, Start};
 pub use claim::{ClaimFilter, ClaimRow, Inserted, Intake};
