@@ -1,9 +1,14 @@
 //! A batch: load, step, save, send; one transaction.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
-use fluxus_queue::{Receipt, Received};
-use fluxus_store::{Outbound, branch, changes, claim};
+use fluxus_queue::{PostgresQueue, Receipt, Received, Taken};
+use fluxus_schema::{FluxlingName, Timestamp};
+use fluxus_store::{
+    BranchKey, Enqueued, LoadedBranch, Outbound, Transaction, branch, changes, claim,
+};
 use futures::FutureExt as _;
 
 use crate::Core;
@@ -12,6 +17,7 @@ use crate::error::{CoreError, chain};
 use crate::inbox::{Inbox, Item, needs};
 use crate::planner::{Plan, Planner};
 use crate::prepared::{Loaded, load_recipes, prepare};
+use crate::registry::Answered;
 
 /// How often a batch is tried that met something transient: a lost connection, a deadlock, another
 /// batch that was quicker. Past it the messages come back by their visibility timeout.
@@ -26,6 +32,22 @@ pub struct Handled {
     pub failed: Vec<(Receipt, String)>,
     /// Whether those dealt with are deleted from the queue already.
     pub deleted: bool,
+}
+
+/// What was put in a transaction, to be told once it is committed.
+struct Settled {
+    enqueued: Enqueued,
+    given: Vec<(FluxlingName, i64)>,
+    answered: Vec<Answered>,
+    ended: bool,
+}
+
+/// What there was to take.
+pub(crate) enum Next {
+    /// Messages; they are dealt with.
+    Handled,
+    /// None, for so long at least, as far as is known.
+    Nothing { next_in: Option<Duration> },
 }
 
 impl Core {
@@ -89,51 +111,117 @@ impl Core {
         }
     }
 
-    async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
-        let inner = &self.0;
+    /// Takes what is ready from a queue in the same database and deals with it, all in one
+    /// transaction: a message is deleted by being taken, and is back at once if this fails.
+    ///
+    /// # Errors
+    /// [`CoreError`]; receive the messages and [`handle`](Self::handle) them, so that tries are
+    /// counted and a bad message is told from its neighbours.
+    pub(crate) async fn handle_next(
+        &self,
+        queue: &PostgresQueue,
+        at_most: usize,
+    ) -> Result<Next, CoreError> {
+        let taken = AssertUnwindSafe(self.transact_next(queue, at_most)).catch_unwind().await;
+        taken.unwrap_or_else(|panic| Err(CoreError::Panicked(panic_text(&*panic))))
+    }
+
+    async fn transact_next(
+        &self,
+        queue: &PostgresQueue,
+        at_most: usize,
+    ) -> Result<Next, CoreError> {
         let now = clock::now();
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
-        let needs = needs(items);
-        let mut loaded = Loaded::default();
-        // Claims before branches: what another batch has just begun is then seen to have begun.
-        if !needs.claims.is_empty() {
-            let ids: Vec<_> = needs.claims.iter().copied().collect();
-            loaded.received = claim::lock_received(&tx, &ids).await?;
+        let batch = match queue.take_in(&tx, self.core_queue(), at_most).await? {
+            Taken::Messages(batch) => batch,
+            Taken::Nothing { next_in } => {
+                tx.rollback().await?;
+                return Ok(Next::Nothing { next_in });
+            }
+        };
+        let is_full = batch.len() == at_most;
+        let Inbox { items, unreadable } = Inbox::read(batch);
+        if let Some((_, reason)) = unreadable.into_iter().next() {
+            return Err(CoreError::Unreadable(reason));
         }
-        if !needs.branches.is_empty() || !needs.trees.is_empty() {
-            loaded.branches = branch::lock(&tx, &needs.branches, &needs.trees).await?;
+        let settled = self.settle(&tx, &items, now).await?;
+        tx.commit().await?;
+        drop(session);
+        if is_full {
+            // Whoever waits was told of none of the rest.
+            queue.wake([self.core_queue()]);
         }
-        if !needs.joins.is_empty() {
-            loaded.joined = branch::join(&tx, &needs.joins).await?;
-        }
-        load_recipes(&tx, &inner.recipes, &mut loaded).await?;
-        let prepared = prepare(&inner.recipes, loaded, now)?;
-        let mut planner = Planner::new(&prepared, |tenant| inner.registry.peers(tenant), now);
-        items.iter().for_each(|item| planner.apply(item));
-        let wanted = planner.wanted(items);
-        if !wanted.is_empty() {
-            let taken = branch::take_pending(&tx, &wanted).await?;
-            planner.begin(&taken)?;
-        }
-        let Plan { changes, messages, given, answered, ended } = planner.finish(items)?;
-        changes::save(&tx, &changes).await?;
-        let enqueued = self.outbound().enqueue(&tx, messages, now).await?;
+        self.committed(settled).await;
+        Ok(Next::Handled)
+    }
+
+    async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
+        let now = clock::now();
+        let mut session = self.store().session().await?;
+        let tx = session.begin().await?;
+        let settled = self.settle(&tx, items, now).await?;
         if let Outbound::Joined(queue) = self.outbound() {
             let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
             queue.delete_in(&tx, &receipts).await?;
         }
         tx.commit().await?;
         drop(session);
-        inner.registry.note(&given, &answered);
+        self.committed(settled).await;
+        Ok(())
+    }
+
+    /// Loads what the messages touch, steps it, and puts all that comes of it in the transaction.
+    async fn settle(
+        &self,
+        tx: &Transaction<'_>,
+        items: &[Item],
+        now: Timestamp,
+    ) -> Result<Settled, CoreError> {
+        let inner = &self.0;
+        let needs = needs(items);
+        let mut loaded = Loaded::default();
+        // Claims before branches: what another batch has just begun is then seen to have begun.
+        if !needs.claims.is_empty() {
+            let ids: Vec<_> = needs.claims.iter().copied().collect();
+            loaded.received = claim::lock_received(tx, &ids).await?;
+        }
+        if !needs.branches.is_empty() || !needs.trees.is_empty() {
+            loaded.branches = branch::lock(tx, &needs.branches, &needs.trees).await?;
+        }
+        if !needs.trees.is_empty() {
+            lock_newcomers(tx, &needs.trees, &mut loaded.branches).await?;
+        }
+        if !needs.joins.is_empty() {
+            loaded.joined = branch::join(tx, &needs.joins).await?;
+        }
+        load_recipes(tx, &inner.recipes, &mut loaded).await?;
+        let prepared = prepare(&inner.recipes, loaded, now)?;
+        let mut planner = Planner::new(&prepared, |tenant| inner.registry.peers(tenant), now);
+        items.iter().for_each(|item| planner.apply(item));
+        let wanted = planner.wanted(items);
+        if !wanted.is_empty() {
+            let taken = branch::take_pending(tx, &wanted).await?;
+            planner.begin(&taken)?;
+        }
+        let Plan { changes, messages, given, answered, ended } = planner.finish(items)?;
+        changes::save(tx, &changes).await?;
+        let enqueued = self.outbound().enqueue(tx, messages, now).await?;
+        Ok(Settled { enqueued, given, answered, ended })
+    }
+
+    /// Tells those whom it concerns what was committed.
+    async fn committed(&self, settled: Settled) {
+        let Settled { enqueued, given, answered, ended } = settled;
+        self.0.registry.note(&given, &answered);
         self.outbound().committed(enqueued).await;
         if ended {
-            (inner.parts.on_ended)();
+            (self.0.parts.on_ended)();
         }
-        if inner.registry.is_stale() {
+        if self.0.registry.is_stale() {
             self.refresh_registry().await;
         }
-        Ok(())
     }
 
     /// Looks at the fluxlings again. The picture it has serves on where that fails.
@@ -142,6 +230,25 @@ impl Core {
         if let Err(error) = self.0.registry.refresh(self.store(), &*queue).await {
             tracing::warn!(error = chain(&error), "cannot look at the fluxlings");
         }
+    }
+}
+
+/// Locks branches that others began below these while this batch waited for locks: a statement
+/// does not see what was inserted after it began. Whoever is to be aborted must be at hand, or it
+/// would run on without a parent.
+async fn lock_newcomers(
+    tx: &Transaction<'_>,
+    trees: &[BranchKey],
+    known: &mut Vec<LoadedBranch>,
+) -> Result<(), CoreError> {
+    loop {
+        let keys: HashSet<_> = known.iter().map(|loaded| loaded.row.key()).collect();
+        let mut all = branch::lock(tx, &[], trees).await?;
+        all.retain(|loaded| !keys.contains(&loaded.row.key()));
+        if all.is_empty() {
+            return Ok(());
+        }
+        known.extend(all);
     }
 }
 

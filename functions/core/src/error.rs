@@ -40,6 +40,9 @@ pub enum CoreError {
     /// A name that was stored is not one.
     #[error(transparent)]
     Name(#[from] fluxus_schema::id::InvalidId),
+    /// A message of the batch is not one to the core.
+    #[error("{0}")]
+    Unreadable(String),
     /// Handling the batch panicked: a bug. The message that did it ends as a dead letter.
     #[error("handling panicked: {0}")]
     Panicked(String),

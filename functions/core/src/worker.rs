@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use fluxus_queue::Receive;
+use fluxus_queue::{PostgresQueue, Receive};
+use fluxus_store::Outbound;
 use rand::Rng as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Core;
+use crate::batch::Next;
 use crate::clock;
 use crate::error::chain;
 
@@ -18,7 +20,7 @@ const MAX_BATCH: usize = 500;
 const WAIT: Duration = Duration::from_secs(20);
 
 /// How long a batch may take before its messages come again: far more than a batch takes.
-const VISIBILITY: Duration = Duration::from_secs(60);
+const VISIBILITY: Duration = Duration::from_secs(15);
 
 /// Longest time between two sweeps. Timers that are due earlier are swept when they are due.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -48,27 +50,54 @@ pub async fn run(core: Core, workers: usize, shutdown: CancellationToken) {
 }
 
 async fn work(core: Core, shutdown: CancellationToken) {
-    let queue = core.outbound().queue();
-    let request = Receive { max: MAX_BATCH, wait: WAIT, visibility: VISIBILITY };
-    loop {
-        let received = tokio::select! {
-            () = shutdown.cancelled() => return,
-            received = queue.receive(core.core_queue(), request) => received,
-        };
-        match received {
-            Ok(batch) if batch.is_empty() => {}
-            Ok(batch) => {
-                let handled = core.handle(batch).await;
-                if !handled.deleted
-                    && let Err(error) = queue.delete(core.core_queue(), &handled.done).await
-                {
-                    tracing::warn!(error = chain(&error), "handled messages will come again");
+    match core.outbound().clone() {
+        Outbound::Joined(queue) => work_joined(&core, &queue, &shutdown).await,
+        Outbound::Relayed { .. } => while !shutdown.is_cancelled() {
+            receive(&core, WAIT, &shutdown).await;
+        },
+    }
+}
+
+/// The queue is in the same database, so a batch is taken in the transaction that deals with it.
+async fn work_joined(core: &Core, queue: &PostgresQueue, shutdown: &CancellationToken) {
+    while !shutdown.is_cancelled() {
+        match core.handle_next(queue, MAX_BATCH).await {
+            Ok(Next::Handled) => {}
+            Ok(Next::Nothing { next_in }) => {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = queue.idle(core.core_queue(), next_in) => {}
                 }
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "cannot receive; trying again");
-                pause(backoff(), &shutdown).await;
+                tracing::debug!(error = chain(&error), "receiving the batch that failed");
+                receive(core, Duration::ZERO, shutdown).await;
             }
+        }
+    }
+}
+
+/// Receives one batch and deals with it.
+async fn receive(core: &Core, wait: Duration, shutdown: &CancellationToken) {
+    let queue = core.outbound().queue();
+    let request = Receive { max: MAX_BATCH, wait, visibility: VISIBILITY };
+    let received = tokio::select! {
+        () = shutdown.cancelled() => return,
+        received = queue.receive(core.core_queue(), request) => received,
+    };
+    match received {
+        Ok(batch) if batch.is_empty() => {}
+        Ok(batch) => {
+            let handled = core.handle(batch).await;
+            if !handled.deleted
+                && let Err(error) = queue.delete(core.core_queue(), &handled.done).await
+            {
+                tracing::warn!(error = chain(&error), "handled messages will come again");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot receive; trying again");
+            pause(backoff(), shutdown).await;
         }
     }
 }

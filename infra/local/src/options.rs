@@ -13,7 +13,7 @@ use fluxus_schema::Tenant;
 
 /// Core workers where nobody says how many. Each works on one batch at a time, and a batch mostly
 /// waits for Postgres: a few overlap the waiting, more only make the batches smaller.
-const DEFAULT_CORE_WORKERS: usize = 4;
+const DEFAULT_CORE_WORKERS: usize = 2;
 
 /// How to run the system. Begin with [`Options::new`].
 #[derive(Clone)]

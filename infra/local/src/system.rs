@@ -240,7 +240,7 @@ async fn assemble(
     let idempotency = Arc::new(StoreIdempotency::new(store.clone()));
     for fluxling in fluxlings {
         let name = format!("the fluxling {}", fluxling.name());
-        let worker = Worker::new(fluxling, Arc::new(queue.clone()), idempotency.clone())
+        let worker = Worker::new(fluxling, Arc::new(queue.answering()), idempotency.clone())
             .core_queue(core_queue.clone())
             .visibility(TASK_VISIBILITY)
             .grace(TASK_GRACE);

@@ -23,4 +23,4 @@ pub use message::{
 };
 pub use name::QueueName;
 pub use port::Queue;
-pub use postgres::{MIGRATION, PostgresQueue, PostgresQueueOptions};
+pub use postgres::{MIGRATION, PostgresQueue, PostgresQueueOptions, Taken};

@@ -21,6 +21,8 @@ use crate::{
 };
 use wake::Wakers;
 
+pub use receive::Taken;
+
 /// The SQL that creates the queue's tables, in a schema of their own. The store's migrations
 /// include it; it is run once and never edited: a change is another migration.
 pub const MIGRATION: &str = include_str!("postgres/migration.sql");
@@ -108,6 +110,35 @@ impl PostgresQueue {
         receipts: &[Receipt],
     ) -> Result<u64, QueueError> {
         state::delete_in(tx, receipts).await
+    }
+
+    /// Takes what is ready out of the queue within the caller's transaction, with one statement
+    /// however much it is. A rollback, or the death of the process, puts it back at once, and no
+    /// receive is counted: where dealing with it fails, [`receive`](Queue::receive) it, so that a
+    /// message nobody can deal with becomes a dead letter.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`]; the transaction can then only be rolled back.
+    pub async fn take_in(
+        &self,
+        tx: &Transaction<'_>,
+        queue: &QueueName,
+        max: usize,
+    ) -> Result<Taken, QueueError> {
+        receive::take_in(tx, queue, max).await
+    }
+
+    /// Waits, after [`take_in`](Self::take_in) found nothing, until it is worth another try.
+    pub async fn idle(&self, queue: &QueueName, next_in: Option<Duration>) {
+        receive::idle(&self.wakers, queue, next_in).await;
+    }
+
+    /// The same queues for somebody who sends answers to messages and deletes those only
+    /// afterwards: a crash that loses an answer that has not reached the disk loses the later
+    /// deletion with it, so the message comes again. Its sends do not wait for the disk.
+    #[must_use]
+    pub fn answering(&self) -> Self {
+        Self { database: self.relaxed.clone(), ..self.clone() }
     }
 
     /// Wakes whoever waits for these queues, here at once and in other processes by a `NOTIFY`

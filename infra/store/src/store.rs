@@ -9,8 +9,15 @@ use crate::error::StoreError;
 /// A prepared statement keeps its plan until the tables are analyzed. On a new database the first
 /// plans are made while the tables are all but empty, when reading them whole is the cheapest; a
 /// minute later they are full, and each step would still read all of them.
-const PLANNER: [(&str, &str); 3] =
-    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+///
+/// With no choice left there is nothing to plan for the values at hand either: a statement is
+/// planned once per connection, not once per batch.
+const PLANNER: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 /// The tables of Fluxus in one database. Cheap to clone.
 #[derive(Clone, Debug)]

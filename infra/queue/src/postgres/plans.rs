@@ -2,7 +2,7 @@
 
 use fluxus_postgres::{Database, Options, Session};
 
-use super::receive::RECEIVE;
+use super::receive::{RECEIVE, TAKE};
 use super::state::{CHANGE, DELETE};
 use super::{PostgresQueue, PostgresQueueOptions};
 use crate::{Outgoing, Queue, QueueName};
@@ -10,13 +10,15 @@ use crate::{Outgoing, Queue, QueueName};
 /// The plans that are kept for any parameters, and those made for these parameters.
 const MODES: [&str; 2] = ["force_generic_plan", "force_custom_plan"];
 
-const PREPARE: [(&str, &str); 3] = [
+const PREPARE: [(&str, &str); 4] = [
+    ("take (text, bigint)", TAKE),
     ("receive (text, bigint, bigint, integer)", RECEIVE),
     ("delete (bigint[], integer[])", DELETE),
     ("change (bigint[], integer[], bigint[])", CHANGE),
 ];
 
-const EXECUTE: [&str; 3] = [
+const EXECUTE: [&str; 4] = [
+    "take ('orders', 10)",
     "receive ('orders', 10, 30000000, 5)",
     "delete (ARRAY[1, 2, 3, 4, 5, 6, 7, 8], ARRAY[1, 1, 1, 1, 1, 1, 1, 1])",
     "change (ARRAY[1, 2, 3, 4, 5, 6, 7, 8], ARRAY[1, 1, 1, 1, 1, 1, 1, 1],

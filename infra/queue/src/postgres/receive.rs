@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use fluxus_postgres::types::Type;
-use fluxus_postgres::{Database, DatabaseError, Param, Row};
+use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
 use tokio::time::Instant;
 
 use super::state::micros;
 use super::wake::{FALLBACK_POLL, Wakers};
+use crate::bounds::MAX_RECEIVE;
 use crate::{MessageId, QueueError, QueueName, Receipt, Receive, Received};
 
 /// Takes what is ready and gives up what was received too often, in one statement.
 ///
-/// Rows that another receiver holds are passed over. The ids go through an array, not a join, so
-/// that no plan reads the whole table. When nothing was delivered, one row says how many messages
+/// Rows that another receiver holds are passed over. Their places on disk cannot change while they
+/// are locked, so they are gone to directly; through an array, not a join, so that no plan reads the
+/// whole table. When nothing was delivered, one row says how many messages
 /// were given up and when the next one is due.
 pub(super) const RECEIVE: &str = "
     -- receive messages
     WITH taken AS MATERIALIZED (
-        SELECT message_id, receive_count
+        SELECT ctid AS place, receive_count
           FROM fluxus_queue.message
          WHERE queue = $1 AND visible_at <= statement_timestamp()
          ORDER BY visible_at
@@ -28,13 +30,11 @@ pub(super) const RECEIVE: &str = "
         UPDATE fluxus_queue.message
            SET receive_count = receive_count + 1,
                visible_at = statement_timestamp() + $3 * interval '1 microsecond'
-         WHERE message_id = ANY (ARRAY(
-                   SELECT message_id FROM taken WHERE receive_count < $4))
+         WHERE ctid = ANY (ARRAY(SELECT place FROM taken WHERE receive_count < $4))
         RETURNING message_id, receive_count, body, sent_at
     ), given_up AS (
         DELETE FROM fluxus_queue.message
-         WHERE message_id = ANY (ARRAY(
-                   SELECT message_id FROM taken WHERE receive_count >= $4))
+         WHERE ctid = ANY (ARRAY(SELECT place FROM taken WHERE receive_count >= $4))
         RETURNING message_id, queue, group_id, body, receive_count, sent_at
     ), buried AS (
         INSERT INTO fluxus_queue.dead_letter
@@ -55,6 +55,67 @@ pub(super) const RECEIVE: &str = "
                 ORDER BY visible_at
                 LIMIT 1)
      WHERE NOT EXISTS (SELECT FROM delivered)";
+
+/// Takes what is ready out of the queue, for a transaction that deals with it: a rollback, or the
+/// death of the process, puts it back at once. When there was nothing, one row says when the next
+/// message is due.
+pub(super) const TAKE: &str = "
+    -- take messages
+    WITH taken AS (
+        DELETE FROM fluxus_queue.message
+         WHERE ctid = ANY (ARRAY(
+                   SELECT ctid FROM fluxus_queue.message
+                    WHERE queue = $1 AND visible_at <= statement_timestamp()
+                    ORDER BY visible_at
+                    LIMIT $2
+                      FOR UPDATE SKIP LOCKED))
+        RETURNING message_id, receive_count, body, sent_at
+    )
+    SELECT message_id, receive_count, body,
+           (extract(epoch FROM sent_at) * 1000)::bigint AS sent_at_ms, NULL::bigint AS next_in_us
+      FROM taken
+    UNION ALL
+    SELECT NULL, 0, NULL, NULL, (
+               SELECT (extract(epoch FROM visible_at - clock_timestamp()) * 1000000)::bigint
+                 FROM fluxus_queue.message
+                WHERE queue = $1 AND visible_at > statement_timestamp()
+                ORDER BY visible_at
+                LIMIT 1)
+     WHERE NOT EXISTS (SELECT FROM taken)";
+
+/// What a transaction took.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Messages, the oldest first. They are gone once the transaction commits.
+    Messages(Vec<Received>),
+    /// None was ready.
+    Nothing {
+        /// How long until the next one is, if there is one.
+        next_in: Option<Duration>,
+    },
+}
+
+pub(super) async fn take_in(
+    tx: &Transaction<'_>,
+    queue: &QueueName,
+    max: usize,
+) -> Result<Taken, QueueError> {
+    let max = i64::try_from(max.min(MAX_RECEIVE)).unwrap_or(i64::MAX);
+    let params: [Param<'_>; 2] = [(&queue.as_str(), Type::TEXT), (&max, Type::INT8)];
+    let rows = tx.query(TAKE, &params).await.map_err(QueueError::database("take messages"))?;
+    Ok(match found(&rows) {
+        Found::Messages(messages) => Taken::Messages(messages),
+        Found::Nothing { next_in, .. } => Taken::Nothing { next_in },
+    })
+}
+
+/// Waits until somebody sends to the queue, the next message is due, or it is time to look again.
+pub(super) async fn idle(wakers: &Wakers, queue: &QueueName, next_in: Option<Duration>) {
+    let waker = wakers.of(queue);
+    let pause = next_in.map_or(FALLBACK_POLL, |next_in| next_in.min(FALLBACK_POLL));
+    // Either way it is time to look.
+    let _ = tokio::time::timeout(pause, waker.notified()).await;
+}
 
 /// What one [`RECEIVE`] found.
 enum Found {
@@ -121,13 +182,17 @@ async fn take(
         (&max_receives, Type::INT4),
     ];
     let rows = database.session().await?.query(RECEIVE, &params).await?;
+    Ok(found(&rows))
+}
+
+fn found(rows: &[Row]) -> Found {
     match rows.first() {
-        Some(row) if row.get::<_, Option<i64>>("message_id").is_none() => Ok(nothing(row)),
+        Some(row) if row.get::<_, Option<i64>>("message_id").is_none() => nothing(row),
         _ => {
             let mut messages: Vec<Received> = rows.iter().map(received).collect();
-            // By age; the update returns them in any order.
+            // By age; the statement returns them in any order.
             messages.sort_by_key(|message| (message.sent_at_ms, message.receipt.parts()));
-            Ok(Found::Messages(messages))
+            Found::Messages(messages)
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn list_statement(filter: &ClaimFilter) -> String {
         (filter.recipe.is_some(), "recipe = $6"),
         (filter.received_from.is_some(), "claim_id >= $7"),
         (filter.received_to.is_some() || filter.before.is_some(), "claim_id < $8"),
-        (!filter.attributes.is_empty(), "attributes @> $9::jsonb"),
+        (!filter.attributes.is_empty(), "attributes @> $9::jsonb AND attributes <> '{}'"),
     ];
     let mut sql = String::from(concat!(
         "-- list claims\nSELECT ",
