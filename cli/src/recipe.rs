@@ -133,7 +133,7 @@ async fn draw(recipe: &str, global: &Global, printer: Printer) -> anyhow::Result
         let document = get(&Client::new(global)?, recipe, None).await?;
         document.read::<RecipeVersion>()?.definition
     };
-    let mut drawing = definition::mermaid(&definition)?;
+    let mut drawing = definition::mermaid(&definition);
     if printer.is_json() {
         return printer.raw(json!({"mermaid": drawing}).to_string().as_bytes()).map(|()| Exit::Ok);
     }

@@ -4,15 +4,15 @@ use fluxus_machine::Definition;
 use fluxus_schema::problem::Fault;
 use serde_json::Value;
 
-/// Every fault of a definition; none where it is valid.
+/// Every fault of a definition, as the server would find them; none where it can be put.
 pub fn faults(definition: &Value) -> Vec<Fault> {
-    Definition::parse(definition).err().unwrap_or_default()
+    match Definition::parse(definition) {
+        Ok(definition) => definition.unsupported(),
+        Err(faults) => faults,
+    }
 }
 
 /// A definition as a Mermaid diagram.
-///
-/// # Errors
-/// Where this build cannot draw.
-pub fn mermaid(_definition: &Value) -> anyhow::Result<String> {
-    anyhow::bail!("`fluxus recipe render` is not built in yet")
+pub fn mermaid(definition: &Value) -> String {
+    fluxling_recipes::mermaid(definition)
 }

@@ -24,6 +24,11 @@ impl Client {
         Self { http: http.expect("a client"), url: format!("{url}/v1") }
     }
 
+    /// The same client for another address.
+    pub fn at(&self, url: &str) -> Self {
+        Self { http: self.http.clone(), url: format!("{url}/v1") }
+    }
+
     /// Submits a claim under a key and gives its id, and whether the key was known; none if there
     /// was no answer, so that nobody knows whether it was accepted.
     pub async fn try_submit(&self, claim: &Value, key: &str) -> Option<(String, bool)> {

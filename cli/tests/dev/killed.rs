@@ -18,7 +18,7 @@ use crate::load::{Accepted, Load};
 use crate::process::{Dev, Draws, EVERY, PATIENCE, command};
 use crate::{expect_sound, violations};
 
-/// After how many milliseconds of load the process is killed.
+/// How many milliseconds after the first claim the process is killed.
 const KILLED_AFTER_MS: (u64, u64) = (20, 600);
 
 /// A start takes about as long: some processes are killed before they are ready.
@@ -52,7 +52,7 @@ async fn nothing_is_lost_however_often_the_process_is_killed() {
             child.kill().await.expect("killed");
         }
         let dev = Dev::on(database.url(), &options).await;
-        load.go_to(dev.url());
+        load.go_to(dev.url()).await;
         let (from, to) = KILLED_AFTER_MS;
         let after = from + draws.below(to - from);
         sleep_until(in_ms(after)).await;
@@ -62,7 +62,7 @@ async fn nothing_is_lost_however_often_the_process_is_killed() {
         assert_eq!(found, "", "killed after {after} ms in round {round}, seed {seed}");
     }
     let dev = Dev::on(database.url(), &options).await;
-    load.go_to(dev.url());
+    load.go_to(dev.url()).await;
     let accepted = load.stop().await;
     println!("{} claims", accepted.len());
     expect_ends(&Client::new(dev.url()), &accepted).await;

@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::client::{Client, callback, claim};
-use crate::process::{Draws, EVERY};
+use crate::process::{Draws, EVERY, PATIENCE};
 
 /// Clients that submit side by side.
-const CLIENTS: u64 = 3;
+const CLIENTS: u64 = 8;
 
 /// Pause of each between two claims: enough for all of them to be done in a debug build.
-const PACE: Duration = Duration::from_millis(25);
+const PACE: Duration = Duration::from_millis(20);
 
 /// How often the approver looks for expenses to decide on.
 const APPROVE_EVERY: Duration = Duration::from_millis(50);
@@ -64,7 +64,10 @@ impl End {
 
 /// The clients at work.
 pub struct Load {
+    client: Client,
     server: watch::Sender<Option<Client>>,
+    /// How many answers there were.
+    answers: watch::Receiver<u64>,
     stop: watch::Sender<bool>,
     clients: JoinSet<BTreeMap<String, Accepted>>,
     /// Ends with this value.
@@ -76,26 +79,27 @@ impl Load {
     pub fn start(seed: u64, endpoint: &str) -> Self {
         let server = watch::Sender::new(None);
         let stop = watch::Sender::new(false);
+        let (answered, answers) = watch::channel(0);
+        let answered = Arc::new(answered);
         let endpoint: Arc<str> = endpoint.into();
         let mut clients = JoinSet::new();
         for who in 0..CLIENTS {
             let draws = Draws::new(seed.wrapping_add(who + 1));
-            clients.spawn(submit(
-                who,
-                draws,
-                server.subscribe(),
-                stop.subscribe(),
-                endpoint.clone(),
-            ));
+            let at = Server { known: server.subscribe(), answered: answered.clone() };
+            clients.spawn(submit(who, draws, at, stop.subscribe(), endpoint.clone()));
         }
         let mut approver = JoinSet::new();
         approver.spawn(approve(server.subscribe()));
-        Self { server, stop, clients, _approver: approver }
+        let client = Client::new("http://nowhere");
+        Self { client, server, answers, stop, clients, _approver: approver }
     }
 
-    /// From now on the server is there.
-    pub fn go_to(&self, url: &str) {
-        self.server.send_replace(Some(Client::new(url)));
+    /// From now on the server is there; returns when the first claim was accepted by it.
+    pub async fn go_to(&mut self, url: &str) {
+        self.answers.mark_unchanged();
+        self.server.send_replace(Some(self.client.at(url)));
+        let answered = tokio::time::timeout(PATIENCE, self.answers.changed()).await;
+        answered.expect("it answers in time").expect("the clients run");
     }
 
     /// No new claims: waits until those at hand are accepted, and gives all, by key.
@@ -113,7 +117,7 @@ impl Load {
 async fn submit(
     who: u64,
     mut draws: Draws,
-    mut server: watch::Receiver<Option<Client>>,
+    mut server: Server,
     stop: watch::Receiver<bool>,
     endpoint: Arc<str>,
 ) -> BTreeMap<String, Accepted> {
@@ -126,10 +130,10 @@ async fn submit(
         }
         let key = format!("{who}-{n}");
         let (claim, end) = draw(&mut draws, &key, &endpoint);
-        let (id, _) = until_accepted(&mut server, &claim, &key).await;
+        let (id, _) = server.accept(&claim, &key).await;
         if draws.below(4) == 0 {
             // As somebody does who lost the answer.
-            let again = until_accepted(&mut server, &claim, &key).await;
+            let again = server.accept(&claim, &key).await;
             assert_eq!(again, (id.clone(), true), "the key {key} changed its claim");
         }
         accepted.insert(key, Accepted { id, end });
@@ -137,17 +141,23 @@ async fn submit(
     accepted
 }
 
-async fn until_accepted(
-    server: &mut watch::Receiver<Option<Client>>,
-    claim: &Value,
-    key: &str,
-) -> (String, bool) {
-    let mut ticks = interval(EVERY);
-    loop {
-        ticks.tick().await;
-        let client = server.wait_for(Option::is_some).await.expect("the test runs").clone();
-        if let Some(answer) = client.expect("a server").try_submit(claim, key).await {
-            return answer;
+/// The server as one client knows it.
+struct Server {
+    known: watch::Receiver<Option<Client>>,
+    answered: Arc<watch::Sender<u64>>,
+}
+
+impl Server {
+    /// Submits a claim until there is an answer: its id, and whether it was known.
+    async fn accept(&mut self, claim: &Value, key: &str) -> (String, bool) {
+        let mut ticks = interval(EVERY);
+        loop {
+            ticks.tick().await;
+            let client = self.known.wait_for(Option::is_some).await.expect("the test runs").clone();
+            if let Some(answer) = client.expect("a server").try_submit(claim, key).await {
+                self.answered.send_modify(|answers| *answers += 1);
+                return answer;
+            }
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The SDK's idempotency record in Postgres, for fluxlings that run beside it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use fluxling::{Begin, Clock, Idempotency, IdempotencyError};
-use fluxus_postgres::Param;
-use fluxus_postgres::types::Type;
 use fluxus_schema::{Json, TaskToken, Tenant};
-use fluxus_store::{Outcome, Store, StoreError, idempotency};
+use fluxus_store::{Outcome, Store, idempotency};
 
 /// The record in the store's table. Clones are one.
 ///
@@ -70,27 +68,17 @@ impl Idempotency for StoreIdempotency {
         if outcomes.is_empty() {
             return Ok(());
         }
-        // A task whose record is gone is noted as done all the same: the store's own `complete`
-        // only knows those that were begun.
-        const COMPLETE: &str = "-- complete tasks
-            INSERT INTO idempotency (token, tenant, status, outcome, lease_until, created_at)
-            SELECT token, $3, 'DONE', outcome::json, $4, $4
-              FROM unnest($1::text[], $2::text[]) AS new (token, outcome) ORDER BY token
-                ON CONFLICT (token) DO UPDATE SET status = 'DONE', outcome = excluded.outcome
-             WHERE idempotency.status = 'STARTED'";
-        let tokens: Vec<_> = outcomes.iter().map(|(token, _)| token.as_str()).collect();
         let texts: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.to_string()).collect();
-        let params: [Param<'_>; 4] = [
-            (&tokens, Type::TEXT_ARRAY),
-            (&texts, Type::TEXT_ARRAY),
-            (&self.tenant.as_str(), Type::TEXT),
-            (&SystemTime::now(), Type::TIMESTAMPTZ),
-        ];
+        let rows: Vec<_> = outcomes
+            .iter()
+            .zip(&texts)
+            .map(|((token, _), text)| (token.as_str(), &self.tenant, &**text))
+            .collect();
         let completed = async {
             let session = self.store.session().await?;
-            session.execute(COMPLETE, &params).await.map_err(StoreError::from)
+            idempotency::complete(&session, &rows, self.clock.now()).await
         };
-        completed.await.map(|_rows| ()).map_err(IdempotencyError::while_doing("complete tasks"))
+        completed.await.map_err(IdempotencyError::while_doing("complete tasks"))
     }
 
     async fn release(&self, tokens: &[TaskToken]) -> Result<(), IdempotencyError> {

@@ -170,6 +170,28 @@ pub struct ClaimContext {
     pub deadline: Option<Timestamp>,
 }
 
+/// The document of one of the tenant's branches, while it is open.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn open_state(
+    on: &impl Connection,
+    tenant: &Tenant,
+    key: &BranchKey,
+) -> Result<Option<String>, StoreError> {
+    const OPEN: &str = "-- find an open branch
+        SELECT claim_id, branch_id, state::text FROM branch
+         WHERE claim_id = $1 AND branch_id = $2 AND tenant = $3 AND status = 'OPEN'";
+    let params = [
+        (&key.claim_id.0 as _, Type::UUID),
+        (&key.branch_id.as_str() as _, Type::TEXT),
+        (&tenant.as_str() as _, Type::TEXT),
+    ];
+    let rows = on.query(OPEN, &params).await?;
+    let state = |row| Columns::new(row, "branch", &["claim_id", "branch_id"]).get("state");
+    rows.first().map(state).transpose()
+}
+
 /// A branch whose task nobody could be given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unserved {

@@ -88,17 +88,32 @@ pub async fn begin(
         .collect())
 }
 
-/// Notes what came of the work, as JSON text. The first outcome stays.
+/// Notes what came of the work, as JSON text. The first outcome stays. Work whose record is gone,
+/// because it was purged meanwhile, is noted as done all the same.
 ///
 /// # Errors
 /// [`StoreError`]; safe to try again.
-pub async fn complete(on: &impl Connection, outcomes: &[(&str, &str)]) -> Result<(), StoreError> {
+pub async fn complete(
+    on: &impl Connection,
+    outcomes: &[(&str, &Tenant, &str)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     const COMPLETE: &str = "-- complete tasks
-        UPDATE idempotency SET status = 'DONE', outcome = new.outcome::json
-          FROM unnest($1::text[], $2::text[]) AS new (token, outcome)
-         WHERE idempotency.token = new.token AND idempotency.status = 'STARTED'";
-    let (tokens, documents): (Vec<&str>, Vec<&str>) = outcomes.iter().copied().unzip();
-    let params = [(&tokens as _, Type::TEXT_ARRAY), (&documents as _, Type::TEXT_ARRAY)];
+        INSERT INTO idempotency (token, tenant, status, outcome, lease_until, created_at)
+        SELECT token, tenant, 'DONE', outcome::json, $4, $4
+          FROM unnest($1::text[], $2::text[], $3::text[]) AS new (token, tenant, outcome)
+         ORDER BY token
+            ON CONFLICT (token) DO UPDATE SET status = 'DONE', outcome = excluded.outcome
+         WHERE idempotency.status = 'STARTED'";
+    let tokens: Vec<_> = outcomes.iter().map(|(token, _, _)| *token).collect();
+    let tenants: Vec<_> = outcomes.iter().map(|(_, tenant, _)| tenant.as_str()).collect();
+    let documents: Vec<_> = outcomes.iter().map(|(_, _, document)| *document).collect();
+    let params = [
+        (&tokens as _, Type::TEXT_ARRAY),
+        (&tenants as _, Type::TEXT_ARRAY),
+        (&documents as _, Type::TEXT_ARRAY),
+        (&stored(now) as _, Type::TIMESTAMPTZ),
+    ];
     on.execute(COMPLETE, &params).await?;
     Ok(())
 }

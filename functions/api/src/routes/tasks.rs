@@ -1,14 +1,13 @@
 //! Answers of outside workers, and callbacks: whoever holds the token may answer.
 
 use axum::extract::State;
-use fluxus_postgres::types::Type;
 use fluxus_schema::api::{TaskFailure, TaskOutput};
 use fluxus_schema::id::TaskAddress;
 use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{Json as Shared, TaskToken, Tenant};
-use fluxus_store::Transaction;
+use fluxus_store::{BranchKey, Transaction, branch};
 use http::StatusCode;
 
 use super::claims::check_failure;
@@ -114,18 +113,9 @@ async fn check_waiting(
     token: &TaskToken,
     address: &TaskAddress,
 ) -> Result<(), Refusal> {
-    const WAITING: &str = "-- find the branch of a token
-        SELECT state::text FROM branch
-         WHERE claim_id = $1 AND branch_id = $2 AND tenant = $3 AND status = 'OPEN'";
-    let branch = address.branch_id.as_str();
-    let params = [
-        (&address.claim_id.0 as _, Type::UUID),
-        (&branch as _, Type::TEXT),
-        (&tenant.as_str() as _, Type::TEXT),
-    ];
-    let found = tx.query(WAITING, &params).await?;
-    let state = found.first().map(|row| row.try_get::<_, &str>(0)).transpose();
-    let state = state.map_err(Refusal::internal)?;
+    let key = BranchKey { claim_id: address.claim_id, branch_id: address.branch_id.clone() };
+    let state = branch::open_state(tx, tenant, &key).await?;
+    let state = state.as_deref();
     let waits = state.map(|state| machine::awaits(state, token)).transpose();
     if waits.map_err(Refusal::internal)? == Some(true) {
         return Ok(());

@@ -22,8 +22,8 @@ async fn work_is_done_once() -> Done {
     assert_eq!(begin(&store, &["a", "b", "a"], 0).await?, [New, New, InProgress]);
     assert_eq!(begin(&store, &["b", "a", "c"], 99).await?, [InProgress, InProgress, New]);
     let session = store.session().await?;
-    idempotency::complete(&session, &[("a", r#"{"ok":1}"#)]).await?;
-    idempotency::complete(&session, &[("a", r#"{"ok":2}"#)]).await?;
+    idempotency::complete(&session, &[("a", &Tenant::default(), r#"{"ok":1}"#)], at(1)).await?;
+    idempotency::complete(&session, &[("a", &Tenant::default(), r#"{"ok":2}"#)], at(2)).await?;
     let finished = Finished(r#"{"ok":1}"#.to_owned());
     assert_eq!(begin(&store, &["a", "a", "b"], 100).await?, [finished.clone(), finished, New]);
     Ok(())

@@ -111,11 +111,11 @@ async fn every_hot_query_goes_by_its_index() -> Done {
     let owner = Tenant::default();
     let begin: Vec<_> = tokens.iter().map(|token| (token.as_str(), &owner)).collect();
     let texts: Vec<_> = tokens.iter().map(String::as_str).collect();
-    let done: Vec<_> = texts.iter().map(|token| (*token, "{}")).collect();
+    let done: Vec<_> = texts.iter().map(|token| (*token, &owner, "{}")).collect();
     let session = store.session().await?;
     idempotency::begin(&session, &begin, Duration::from_secs(1), at(0)).await?;
     idempotency::extend(&session, &texts, Duration::from_secs(1), at(0)).await?;
-    idempotency::complete(&session, &done).await?;
+    idempotency::complete(&session, &done, at(0)).await?;
     idempotency::release(&session, &texts).await?;
     drop(session);
     check!(["idempotency_pkey"]);
