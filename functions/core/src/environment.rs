@@ -54,7 +54,7 @@ pub async fn run() -> anyhow::Result<()> {
         store,
         outbound: Outbound::Joined(queue),
         core_queue: QueueName::new(CORE_QUEUE)?,
-        on_ended: notifier(database),
+        on_ended: notifier(&database),
     };
     let core = Core::start(parts).await.context("start; has `fluxus migrate` been run?")?;
     let shutdown = CancellationToken::new();
@@ -71,7 +71,7 @@ pub async fn run() -> anyhow::Result<()> {
 
 /// Tells other processes that claims ended, at most once in a while however many there are. A
 /// notification that is lost delays a waiting client by its fallback poll, no more.
-fn notifier(database: Database) -> Arc<dyn Fn() + Send + Sync> {
+fn notifier(database: &Database) -> Arc<dyn Fn() + Send + Sync> {
     let wake = Arc::new(Notify::new());
     let waked = wake.clone();
     let relaxed = database.relaxed();

@@ -6,7 +6,7 @@ use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::message::{CoreMessage, TaskMessage};
 use fluxus_schema::{Capability, Tenant, Timestamp};
 use fluxus_store::branch::Unserved;
-use fluxus_store::{BranchKey, Message, branch, timer};
+use fluxus_store::{BranchKey, Message, branch, idempotency, timer};
 
 use crate::Core;
 use crate::clock;
@@ -21,6 +21,12 @@ const OUTBOX_GRACE: Duration = Duration::from_secs(10);
 
 /// Days for which history partitions are made ahead.
 const PARTITIONS_AHEAD_DAYS: u32 = 7;
+
+/// How long finished tasks are remembered: as long as SQS can keep a message at most.
+const TASKS_REMEMBERED: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Most records that one statement forgets, so that it locks and logs a bounded amount.
+const PURGED_AT_ONCE: usize = 10_000;
 
 /// Error of a task whose message could not be handled.
 pub const UNDELIVERABLE: &str = "Fluxus.Undeliverable";
@@ -57,20 +63,26 @@ impl Core {
     pub async fn sweep(&self) -> Result<Swept, CoreError> {
         let now = clock::now();
         let (timers, next_due) = self.sweep_timers(now).await?;
-        let outbox = Timestamp::from_millis(now.as_millis() - OUTBOX_GRACE.as_millis() as i64);
-        let outbox = self.outbound().relay(outbox, MAX_SWEPT).await?;
+        let outbox = self.outbound().relay(before(now, OUTBOX_GRACE), MAX_SWEPT).await?;
         let dead_letters = self.sweep_dead_letters().await?;
         self.refresh_registry().await;
         let unserved = self.sweep_unserved().await?;
         Ok(Swept { timers, outbox, dead_letters, unserved, next_due })
     }
 
-    /// Makes the history partitions of the coming days.
+    /// Makes the history partitions of the coming days, and forgets finished tasks that no message
+    /// can come for any more.
     ///
     /// # Errors
     /// [`CoreError`]; history goes to the default partition meanwhile.
-    pub async fn prepare_partitions(&self) -> Result<(), CoreError> {
-        self.store().ensure_partitions(clock::now(), PARTITIONS_AHEAD_DAYS).await?;
+    pub async fn keep_house(&self) -> Result<(), CoreError> {
+        let now = clock::now();
+        self.store().ensure_partitions(now, PARTITIONS_AHEAD_DAYS).await?;
+        let session = self.store().session().await?;
+        let done = before(now, TASKS_REMEMBERED);
+        while idempotency::purge_older(&session, done, PURGED_AT_ONCE).await?
+            == PURGED_AT_ONCE as u64
+        {}
         Ok(())
     }
 
@@ -163,4 +175,9 @@ impl Core {
         }
         Ok(count)
     }
+}
+
+fn before(now: Timestamp, earlier: Duration) -> Timestamp {
+    let ms = i64::try_from(earlier.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(ms))
 }

@@ -28,8 +28,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Shortest time between two sweeps, so that many timers in a row share one.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often history partitions are looked after.
-const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+/// How often history partitions and old records are looked after.
+const HOUSE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Pause after a failed receive or sweep; jitter keeps processes apart.
 const BACKOFF: Duration = Duration::from_millis(500);
@@ -52,9 +52,11 @@ pub async fn run(core: Core, workers: usize, shutdown: CancellationToken) {
 async fn work(core: Core, shutdown: CancellationToken) {
     match core.outbound().clone() {
         Outbound::Joined(queue) => work_joined(&core, &queue, &shutdown).await,
-        Outbound::Relayed { .. } => while !shutdown.is_cancelled() {
-            receive(&core, WAIT, &shutdown).await;
-        },
+        Outbound::Relayed { .. } => {
+            while !shutdown.is_cancelled() {
+                receive(&core, WAIT, &shutdown).await;
+            }
+        }
     }
 }
 
@@ -103,13 +105,16 @@ async fn receive(core: &Core, wait: Duration, shutdown: &CancellationToken) {
 }
 
 async fn sweep(core: Core, shutdown: CancellationToken) {
-    let mut partitions_at = tokio::time::Instant::now();
+    let mut house_at = tokio::time::Instant::now();
     while !shutdown.is_cancelled() {
-        if tokio::time::Instant::now() >= partitions_at {
-            match core.prepare_partitions().await {
-                Ok(()) => partitions_at += PARTITIONS_EVERY,
+        if tokio::time::Instant::now() >= house_at {
+            match core.keep_house().await {
+                Ok(()) => house_at += HOUSE_EVERY,
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "cannot make history partitions");
+                    tracing::warn!(
+                        error = chain(&error),
+                        "cannot make history partitions, or forget old tasks"
+                    );
                 }
             }
         }
