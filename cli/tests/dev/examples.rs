@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::{Client, callback, claim, endpoint};
-use crate::expect_sound;
 use crate::process::Dev;
+use crate::{expect_sound, store};
 
 /// How a claim ended, in a few words.
 fn end(claim: &Value) -> (&str, Option<&str>) {
@@ -62,7 +62,7 @@ async fn orders_are_fulfilled_or_undone_in_reverse() {
     let rejected = client.fulfil(&order("/body/amount", json!(-1))).await;
     assert_eq!(end(&rejected), ("REJECTED", Some("Fluxus.InvalidBody")));
     assert_eq!(client.path(&rejected).await, "");
-    expect_sound(database.url()).await;
+    expect_sound(&store(database.url()).await).await;
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn documents_are_sorted() {
     });
     let nothing = client.fulfil(&nothing).await;
     assert_eq!(end(&nothing), ("FAILED", Some("NothingAccepted")));
-    expect_sound(database.url()).await;
+    expect_sound(&store(database.url()).await).await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn expenses_wait_for_a_person() {
     assert_eq!(client.path(&small).await, "HowMuch, SmallEnough, Approved");
     let large = client.fulfil(&over(20_000)).await;
     assert_eq!(end(&large), ("FAILED", Some("ExpenseTooLarge")));
-    expect_sound(database.url()).await;
+    expect_sound(&store(database.url()).await).await;
 }
 
 #[tokio::test]
@@ -156,5 +156,5 @@ async fn endpoints_are_asked() {
     // Anything else on this machine may not be asked.
     let refused = check("http://127.0.0.1:9/".to_owned()).await;
     assert_eq!(end(&refused), ("FAILED", Some("EndpointDown")), "{refused}");
-    expect_sound(database.url()).await;
+    expect_sound(&store(database.url()).await).await;
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use crate::client::{Client, claim, endpoint};
 use crate::load::{Accepted, Load};
 use crate::process::{Dev, Draws, EVERY, PATIENCE, command};
-use crate::{expect_sound, violations};
+use crate::{expect_sound, store, violations};
 
 /// How many milliseconds after the first claim the process is killed.
 const KILLED_AFTER_MS: (u64, u64) = (20, 600);
@@ -42,6 +42,7 @@ async fn nothing_is_lost_however_often_the_process_is_killed() {
     let endpoint = endpoint().await;
     let database = fluxus_test_support::database().await;
     let options = ["--http-allow", &endpoint];
+    let store = store(database.url()).await;
     let mut load = Load::start(seed, &endpoint);
     for round in 0..rounds {
         // Every fourth time already while it starts; the first time while it makes the tables.
@@ -57,7 +58,7 @@ async fn nothing_is_lost_however_often_the_process_is_killed() {
         let after = from + draws.below(to - from);
         sleep_until(in_ms(after)).await;
         dev.kill().await;
-        let found = violations(database.url(), Activity::UnderWay).await;
+        let found = violations(&store, Activity::UnderWay).await;
         let found = found.join("\n");
         assert_eq!(found, "", "killed after {after} ms in round {round}, seed {seed}");
     }
@@ -66,7 +67,7 @@ async fn nothing_is_lost_however_often_the_process_is_killed() {
     let accepted = load.stop().await;
     println!("{} claims", accepted.len());
     expect_ends(&Client::new(dev.url()), &accepted).await;
-    expect_sound(database.url()).await;
+    expect_sound(&store).await;
 }
 
 /// Waits for the end of all claims, and expects each to be there, once, as it must be.
@@ -139,7 +140,7 @@ async fn a_private_postgres_is_found_or_recovered_after_a_kill() {
     assert_eq!(ended.code(), Some(0), "{told}");
     let cluster = Cluster::start(&dir.join("postgres"), ClusterOptions::default()).await;
     let cluster = cluster.expect("starts");
-    expect_sound(&cluster.url("fluxus")).await;
+    expect_sound(&store(&cluster.url("fluxus")).await).await;
     cluster.stop().await.expect("stops");
 }
 

@@ -13,10 +13,10 @@ use crate::client::{Client, callback, claim};
 use crate::process::{Draws, EVERY, PATIENCE};
 
 /// Clients that submit side by side.
-const CLIENTS: u64 = 8;
+const CLIENTS: u64 = 6;
 
 /// Pause of each between two claims: enough for all of them to be done in a debug build.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(30);
 
 /// How often the approver looks for expenses to decide on.
 const APPROVE_EVERY: Duration = Duration::from_millis(50);

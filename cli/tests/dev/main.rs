@@ -14,32 +14,38 @@ use std::time::Duration;
 
 use fluxus_store::{Activity, Database, Store, audit};
 
-use process::{EVERY, PATIENCE};
+use process::EVERY;
 
-/// What is wrong with a database at this moment.
-async fn violations(url: &str, activity: Activity) -> Vec<String> {
+/// How long the last messages may be on their way once all claims have ended.
+const CALM: Duration = Duration::from_secs(15);
+
+/// The store in a database, to audit it.
+async fn store(url: &str) -> Store {
     let options = fluxus_postgres::Options { max_connections: 1, ..Default::default() };
-    let database = Database::connect(url, options).await.expect("connects");
-    let found = audit(&Store::new(database.clone()), activity).await.expect("audits");
-    database.close().await;
+    Store::new(Database::connect(url, options).await.expect("connects"))
+}
+
+/// What is wrong at this moment.
+async fn violations(store: &Store, activity: Activity) -> Vec<String> {
+    let found = audit(store, activity).await.expect("audits");
     found.iter().map(ToString::to_string).collect()
 }
 
 /// Waits until nothing is under way any more, and expects all to be sound then.
-async fn expect_sound(url: &str) {
+async fn expect_sound(store: &Store) {
     let mut found = Vec::new();
     let drained = async {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             ticks.tick().await;
-            found = violations(url, Activity::Drained).await;
+            found = violations(store, Activity::Drained).await;
             if found.is_empty() {
                 return;
             }
         }
     };
     // What is only on its way is gone soon; what is broken stays.
-    if tokio::time::timeout(PATIENCE.min(Duration::from_secs(15)), drained).await.is_err() {
+    if tokio::time::timeout(CALM, drained).await.is_err() {
         panic!("{} violations:\n{}", found.len(), found.join("\n"));
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::client::{Client, claim};
 use crate::process::{Dev, PATIENCE, command};
-use crate::violations;
+use crate::{store, violations};
 
 #[tokio::test]
 async fn ctrl_c_finishes_what_is_in_hand() {
@@ -22,7 +22,8 @@ async fn ctrl_c_finishes_what_is_in_hand() {
     let (ended, told) = dev.interrupt().await;
     assert_eq!(ended.code(), Some(0), "{told}");
     assert!(told.contains("Stopped") && !told.contains("WARN"), "{told}");
-    assert_eq!(violations(database.url(), Activity::UnderWay).await.join("\n"), "");
+    let store = store(database.url()).await;
+    assert_eq!(violations(&store, Activity::UnderWay).await.join("\n"), "");
 }
 
 #[tokio::test]

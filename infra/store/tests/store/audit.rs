@@ -1,3 +1,5 @@
+//! The audit finds what is broken by hand, and nothing where all is sound.
+
 use fluxus_queue::MIGRATION;
 use fluxus_schema::id::TaskAddress;
 use fluxus_schema::{BranchId, ClaimId, ClaimStatus, TaskToken};
