@@ -87,14 +87,19 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn on_private_postgres(args: &Args) -> anyhow::Result<Report> {
     let folder = tempfile::Builder::new().prefix("fluxus-bench-").tempdir()?;
     crate::output::note("starting a private Postgres with its default durability");
-    let cluster = Cluster::start(&folder.path().join("postgres"), ClusterOptions::default()).await?;
+    let cluster =
+        Cluster::start(&folder.path().join("postgres"), ClusterOptions::default()).await?;
     cluster.create_database_if_missing(DATABASE).await?;
     let measured = embedded(args, &cluster.url(DATABASE), Some(cluster.postmaster_pid())).await;
     cluster.stop().await.context("stop the private Postgres")?;
     measured
 }
 
-async fn embedded(args: &Args, database_url: &str, postmaster: Option<u32>) -> anyhow::Result<Report> {
+async fn embedded(
+    args: &Args,
+    database_url: &str,
+    postmaster: Option<u32>,
+) -> anyhow::Result<Report> {
     let listen = "127.0.0.1:0".parse()?;
     let mut options = Options::new(DatabaseChoice::Url(database_url.to_owned()), listen);
     options.examples = false;
@@ -158,7 +163,9 @@ fn recipe() -> serde_json::Value {
 
 fn print(report: &Report) {
     let Report { claims, concurrency, failed, seconds, .. } = report;
-    anstream::println!("{claims} claims of {TASKS} tasks, {concurrency} at a time, in {seconds:.1} s");
+    anstream::println!(
+        "{claims} claims of {TASKS} tasks, {concurrency} at a time, in {seconds:.1} s"
+    );
     if *failed > 0 {
         anstream::println!("failed                       {failed:>12}");
     }

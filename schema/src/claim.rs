@@ -99,10 +99,12 @@ impl NewClaim {
             "/body".into(),
             format!("has {bytes} bytes of JSON; the bound is {MAX_PAYLOAD_BYTES}"),
         );
-        for (pointer, text) in [("/subject", subject)]
+        let attributes = self.attributes.iter().flat_map(|(key, value)| [key, value]);
+        let searched = [("/subject", subject)]
             .into_iter()
             .chain(self.idempotency_key.as_deref().map(|key| ("/idempotency_key", key)))
-        {
+            .chain(attributes.map(|text| ("/attributes", &**text)));
+        for (pointer, text) in searched {
             check(
                 text.contains('\0'),
                 pointer.into(),

@@ -94,7 +94,8 @@ async fn client(
         let answer = request.send().await.context("submit a claim")?;
         let claim: Value = answer.json().await.context("read the answer to a claim")?;
         if claim["status"] == "SUCCEEDED" && claim["output"]["n"] == 3 {
-            latency.saturating_record(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+            latency
+                .saturating_record(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         } else {
             failed += 1;
             tracing::warn!(%claim, "a claim did not succeed");

@@ -131,7 +131,6 @@ impl Core {
         queue: &PostgresQueue,
         at_most: usize,
     ) -> Result<Next, CoreError> {
-        let now = clock::now();
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
         let batch = match queue.take_in(&tx, self.core_queue(), at_most).await? {
@@ -146,7 +145,8 @@ impl Core {
         if let Some((_, reason)) = unreadable.into_iter().next() {
             return Err(CoreError::Unreadable(reason));
         }
-        let settled = self.settle(&tx, &items, now).await?;
+        // Read only now: it must not be earlier than what the messages tell of.
+        let settled = self.settle(&tx, &items, clock::now()).await?;
         tx.commit().await?;
         drop(session);
         if is_full {
@@ -158,10 +158,9 @@ impl Core {
     }
 
     async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
-        let now = clock::now();
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
-        let settled = self.settle(&tx, items, now).await?;
+        let settled = self.settle(&tx, items, clock::now()).await?;
         if let Outbound::Joined(queue) = self.outbound() {
             let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
             queue.delete_in(&tx, &receipts).await?;

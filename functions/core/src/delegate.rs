@@ -91,6 +91,11 @@ pub fn delegate(
     Decision { chosen: best.map(|(_, index, _)| index), record }
 }
 
+/// Whether this one takes any tasks at all now.
+pub(crate) fn takes_tasks(peer: &Peer, now: Timestamp) -> bool {
+    refusal(peer, &BTreeMap::new(), now).is_none()
+}
+
 fn refusal(peer: &Peer, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<String> {
     let Fluxling { manifest, enabled, load, .. } = &*peer.fluxling;
     if !enabled {

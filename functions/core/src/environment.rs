@@ -46,7 +46,7 @@ pub async fn run() -> anyhow::Result<()> {
     let statements = if proxied { Statements::Unnamed } else { Statements::Prepared };
     let options = Options { statements, ..Options::default() };
     let database = Database::connect(&url, options).await.context("connect to DATABASE_URL")?;
-    let store = Store::new(database.clone());
+    let store = Store::stepping(database.clone());
     let queue = PostgresQueue::new(database.clone(), PostgresQueueOptions::default())
         .await
         .context("open the queues; has `fluxus migrate` been run?")?;

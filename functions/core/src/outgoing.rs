@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fluxus_machine::{Branch, Dispatch, Effect, Entropy, Execution, Failure, Made, Notice, Status};
+use fluxus_machine::{
+    Branch, Dispatch, Effect, Entropy, Execution, Failure, Made, Notice, Purpose, Status,
+};
 use fluxus_queue::bounds::MAX_DELAY;
 use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::claim::ClaimStatus;
@@ -64,10 +66,13 @@ impl Out {
         status: ClaimStatus,
         failure: Failure,
     ) -> Result<(), CoreError> {
-        if let Some((claim, verdict)) = &subject.received
-            && status == ClaimStatus::Rejected
-        {
-            self.verdict(subject, vec![verdict.event(claim)])?;
+        if let Some((claim, verdict)) = &subject.received {
+            let event = match status {
+                ClaimStatus::Rejected => verdict.event(claim),
+                ClaimStatus::TimedOut => stopped(EventKind::ExecutionTimedOut, &failure),
+                _ => stopped(EventKind::ExecutionAborted, &failure),
+            };
+            self.verdict(subject, vec![event])?;
         }
         self.end(subject, status, None, failure, true);
         Ok(())
@@ -88,9 +93,13 @@ impl Out {
         let mut held: BTreeMap<BranchId, Dispatch> = BTreeMap::new();
         let mut timed: Vec<BranchId> = Vec::new();
         for (branch_id, revision, effect) in effects {
+            // Aborted by a failed sibling, stopped, or further on since: then it needs nothing of
+            // what this step asked for.
+            let stands = |branch: &Branch| branch.revision == revision && !branch.has_ended();
+            if !execution.branch(&branch_id).is_some_and(stands) {
+                continue;
+            }
             match effect {
-                // A branch that a failed sibling has aborted since needs nothing any more.
-                _ if execution.branch(&branch_id).is_none() => {}
                 Effect::Dispatch(dispatch) => {
                     let (given, record) = self.give(subject, (&branch_id, revision), &dispatch)?;
                     note_decision(&mut rows, &branch_id, revision, details(&record));
@@ -156,7 +165,7 @@ impl Out {
             return Ok((false, unsupported(dispatch)?));
         };
         let peers = self.peers.entry(subject.tenant.clone()).or_default();
-        let entropy = Entropy::new(subject.context.seed, branch_id, revision);
+        let entropy = Entropy::new(subject.context.seed, Purpose::Delegation, branch_id, revision);
         let draw = || entropy.fraction();
         let Decision { chosen, record } =
             delegate(peers, capability, &dispatch.labels, self.now, draw);
@@ -361,7 +370,7 @@ impl Out {
         let mut unserved = None;
         if let Some(dispatch) = held.remove(&branch.id) {
             unserved = dispatch.capability;
-            branch.hold(Some(dispatch.input));
+            branch.hold(dispatch.input);
         } else if let Some(dispatch) = branch.held() {
             unserved = dispatch.capability;
         }
@@ -395,6 +404,14 @@ fn note_decision(rows: &mut [EventRow], branch_id: &BranchId, revision: u32, det
         let previous = Some(EventKey { branch_id: branch_id.clone(), revision, position });
         row.events.push(Event { kind: EventKind::TaskDelegated, previous, details });
     }
+}
+
+/// The event of a claim that was stopped before it was evaluated.
+fn stopped(kind: EventKind, failure: &Failure) -> Event {
+    let details = Details::new()
+        .with_some("error", failure.error.as_deref())
+        .with_some("cause", failure.cause.as_deref());
+    Event { kind, previous: None, details }
 }
 
 /// The record for a task that no fluxling stands for: such a recipe is refused when it is put.

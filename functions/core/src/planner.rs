@@ -22,6 +22,9 @@ use crate::registry::Answered;
 /// a task; more would keep the batch's other claims waiting. The rest follow by messages.
 const BEGIN_AT_MOST: usize = 500;
 
+/// What the SDK answers where a task's input is not what the fluxling takes.
+const INVALID_INPUT: &str = "Fluxling.InvalidInput";
+
 /// What a batch comes to.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -286,7 +289,11 @@ impl Run<'_> {
     }
 }
 
-/// Whether an error says that the fluxling failed, rather than that its work came out badly.
+/// Whether an error says that the fluxling failed, rather than that its work came out badly, or
+/// that it was asked badly: a recipe that gives wrong input must not close a fluxling to others.
 fn is_the_fluxlings(error: &str) -> bool {
+    if error == INVALID_INPUT {
+        return false;
+    }
     error == "States.Timeout" || error.starts_with("Fluxling.") || error.starts_with("Fluxus.")
 }

@@ -8,7 +8,7 @@ use fluxus_queue::{Queue, QueueName};
 use fluxus_schema::{FluxlingName, Tenant, Timestamp};
 use fluxus_store::{LoadDelta, Store, fluxling};
 
-use crate::delegate::Peer;
+use crate::delegate::{Peer, takes_tasks};
 use crate::error::CoreError;
 
 /// How old the picture may become: delegation bears stale numbers, and each look costs a query
@@ -114,17 +114,25 @@ impl Registry {
         Ok(())
     }
 
-    /// Every capability that somebody offers, by tenant.
-    pub(crate) fn offered(&self) -> Vec<(Tenant, Vec<fluxus_schema::Capability>)> {
+    /// Every capability that somebody offers who takes tasks now, by tenant.
+    pub(crate) fn offered(&self, now: Timestamp) -> Vec<(Tenant, Vec<fluxus_schema::Capability>)> {
         let picture = self.picture();
         let of = |peers: &Vec<Peer>| {
-            let all = peers.iter().flat_map(|peer| &peer.fluxling.manifest.capabilities);
+            let ready = peers.iter().filter(|peer| takes_tasks(peer, now));
+            let all = ready.flat_map(|peer| &peer.fluxling.manifest.capabilities);
             let mut names: Vec<_> = all.map(|capability| capability.name.clone()).collect();
             names.sort();
             names.dedup();
             names
         };
         picture.peers.iter().map(|(tenant, peers)| (tenant.clone(), of(peers))).collect()
+    }
+
+    /// The fluxling of this tenant, or of the default one, that takes its tasks from `queue`.
+    pub(crate) fn owner_of(&self, tenant: &Tenant, queue: &QueueName) -> Option<FluxlingName> {
+        let peers = self.peers(tenant);
+        let owner = peers.iter().find(|peer| peer.fluxling.manifest.queue == queue.as_str());
+        owner.map(|peer| peer.fluxling.manifest.name.clone())
     }
 
     fn take_deltas(&self) -> Vec<LoadDelta> {

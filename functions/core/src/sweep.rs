@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fluxus_queue::{Outgoing, QueueName};
-use fluxus_schema::message::{CoreMessage, TaskMessage};
+use fluxus_schema::message::{CoreMessage, TaskMessage, TaskReport};
 use fluxus_schema::{Capability, Tenant, Timestamp};
 use fluxus_store::branch::Unserved;
 use fluxus_store::{BranchKey, Message, branch, idempotency, timer};
@@ -47,9 +47,10 @@ pub struct Swept {
 }
 
 impl Swept {
-    /// Whether there may be more to do at once.
+    /// Whether there may be more to do at once. Tasks that nobody could be given do not count:
+    /// those that were just asked about would be found again.
     pub fn is_full(&self) -> bool {
-        [self.timers, self.outbox, self.dead_letters, self.unserved].contains(&MAX_SWEPT)
+        [self.timers, self.outbox, self.dead_letters].contains(&MAX_SWEPT)
     }
 }
 
@@ -120,8 +121,15 @@ impl Core {
                         letter.receive_count, letter.queue, letter.reason
                     );
                     let error = UNDELIVERABLE.to_owned();
-                    let failed =
-                        CoreMessage::TaskFailed { token: task.token, error, cause, report: None };
+                    // It counts against the fluxling, so that its circuit opens in the end.
+                    let owner = self.0.registry.owner_of(&task.tenant, &letter.queue);
+                    let report = owner.map(|fluxling| TaskReport {
+                        fluxling,
+                        started_at: task.scheduled_at,
+                        took_ms: 0,
+                    });
+                    let token = task.token;
+                    let failed = CoreMessage::TaskFailed { token, error, cause, report };
                     let body = serde_json::to_string(&failed)?;
                     let outgoing = Outgoing::new(self.core_queue().clone(), body);
                     answers.push(outgoing.in_group(task.tenant.as_str()));
@@ -145,7 +153,7 @@ impl Core {
     }
 
     async fn sweep_unserved(&self) -> Result<usize, CoreError> {
-        let offered = self.0.registry.offered();
+        let offered = self.0.registry.offered(clock::now());
         if offered.is_empty() {
             return Ok(0);
         }

@@ -194,7 +194,7 @@ async fn assemble(
     let applied = migrate(&postgres.work).await?;
     (options.progress)(&Progress::Migrated { applied });
     let presence = Presence::announce(&postgres.work).await?;
-    let store = Store::new(postgres.work.clone());
+    let store = Store::stepping(postgres.work.clone());
     let fluxlings = fluxlings(options, address);
     register(&store, options, &fluxlings).await?;
     tell_what_goes_on(&store, options).await?;

@@ -9,15 +9,12 @@ use crate::error::StoreError;
 /// A prepared statement keeps its plan until the tables are analyzed. On a new database the first
 /// plans are made while the tables are all but empty, when reading them whole is the cheapest; a
 /// minute later they are full, and each step would still read all of them.
-///
-/// With no choice left there is nothing to plan for the values at hand either: a statement is
-/// planned once per connection, not once per batch.
-const PLANNER: [(&str, &str); 4] = [
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("plan_cache_mode", "force_generic_plan"),
-];
+const PLANNER: [(&str, &str); 3] =
+    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+
+/// For batches besides: with no choice left there is nothing to plan for the values at hand, so a
+/// statement is planned once per connection and not once per batch.
+const ONCE: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
 
 /// The tables of Fluxus in one database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -30,7 +27,18 @@ impl Store {
     /// large as the given one, on which the planner is kept from plans that do not grow; unless
     /// statements are unnamed, which are planned anew each time.
     pub fn new(database: Database) -> Self {
-        match database.with_settings(&PLANNER) {
+        Self::with_settings(database, &PLANNER)
+    }
+
+    /// The store for whoever steps executions: statements are planned once per connection. A search
+    /// over many claims is better planned for what is searched; use [`Store::new`] for it.
+    pub fn stepping(database: Database) -> Self {
+        let [seqscan, hashjoin, mergejoin] = PLANNER;
+        Self::with_settings(database, &[seqscan, hashjoin, mergejoin, ONCE])
+    }
+
+    fn with_settings(database: Database, settings: &[(&str, &str)]) -> Self {
+        match database.with_settings(settings) {
             Ok(database) => Self { database },
             // No pool can be made, so none will answer: the first query says so.
             Err(_) => Self { database },

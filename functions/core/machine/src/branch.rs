@@ -1,10 +1,12 @@
 //! A branch: one strand of an execution, as its own record.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fluxus_schema::api::WaitingFor;
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::EventKey;
+use fluxus_schema::limits::{MAX_CAUSE_CHARS, MAX_ERROR_CHARS};
 use fluxus_schema::{BranchId, Capability, HybridTime, Json, StateName, TaskToken, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +30,7 @@ pub struct Branch {
     /// Events of the service's kinds that are known to stand before its next one: exact where
     /// nothing runs beside it. Causes name events by that number.
     pub events: u64,
-    /// The Map item it works on.
+    /// The Map item it works on, or that a branch above it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<MapItem>,
     /// What its states can read as `$name`.
@@ -50,6 +52,9 @@ pub struct MapItem {
     /// Whether others wait for room, so that the end of this one lets the next begin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_turns: bool,
+    /// Whether it is a branch above that works on the item; this one is part of that work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_above: bool,
 }
 
 /// Where a branch stands. Each variant holds only what is true while it lasts.
@@ -202,6 +207,26 @@ impl Failure {
     pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
         Self { error: Some(error.into()), cause: Some(cause.into()) }
     }
+
+    /// The same failure within the bounds on both parts; what is longer is cut, visibly.
+    #[must_use]
+    pub(crate) fn within_bounds(self) -> Self {
+        Self {
+            error: self.error.map(|error| cut(error, MAX_ERROR_CHARS)),
+            cause: self.cause.map(|cause| cut(cause, MAX_CAUSE_CHARS)),
+        }
+    }
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    const CUT: &str = " … (cut)";
+    // Most texts are so short that their bytes need no counting.
+    if text.len() > most && text.char_indices().nth(most).is_some() {
+        let keep = text.char_indices().nth(most - CUT.chars().count());
+        text.truncate(keep.map_or(0, |(end, _)| end));
+        text.push_str(CUT);
+    }
+    text
 }
 
 impl Branch {
@@ -225,6 +250,11 @@ impl Branch {
             self.status,
             Status::Succeeded { .. } | Status::Failed { .. } | Status::Stopped { .. }
         )
+    }
+
+    /// The Map item that is this branch's own.
+    pub(crate) fn own_item(&self) -> Option<&MapItem> {
+        self.item.as_ref().filter(|item| !item.is_above)
     }
 
     /// The state it is in, what it waits for there, and since when; nothing once it has ended.
@@ -282,10 +312,19 @@ impl Branch {
         })
     }
 
-    /// Notes whether its task waits for a fluxling to be given to.
-    pub fn hold(&mut self, input: Option<Json>) {
+    /// Notes that its task waits for a fluxling to be given to. Nobody can send heartbeats then.
+    pub fn hold(&mut self, input: Json) {
         if let Status::AwaitingTask { task, .. } = &mut self.status {
-            task.held = input;
+            task.held = Some(input);
+            task.heartbeat_due = None;
+        }
+    }
+
+    /// Notes that its task was given to somebody.
+    pub(crate) fn release(&mut self, now: Timestamp) {
+        if let Status::AwaitingTask { task, .. } = &mut self.status {
+            task.held = None;
+            task.heartbeat_due = task.heartbeat_s.map(|s| now.plus(Duration::from_secs(s)));
         }
     }
 

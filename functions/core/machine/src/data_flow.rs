@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
+use fluxus_schema::limits::{MAX_PAYLOAD_BYTES, MAX_SECONDS};
 use fluxus_schema::{Json, TaskToken};
 use serde_json::{Map, Value};
 
@@ -77,9 +77,26 @@ pub(crate) fn effective_input(
     let reading = Reading { token, ..Reading::of(stepper, visit) };
     let input = through(stepper, reading, &visit.input, &state.flow.input_path)?;
     match &state.flow.parameters {
-        Some(template) => evaluate(stepper, reading, &input, |env| template.eval(env)),
+        Some(template) => {
+            let made = evaluate(stepper, reading, &input, |env| template.eval(env))?;
+            bounded(visit, &made)?;
+            Ok(made)
+        }
         None => Ok(input),
     }
+}
+
+/// Checks that a document which the visit made keeps the bound on payloads.
+pub(crate) fn bounded(visit: &Visit, made: &Value) -> Result<(), Failure> {
+    if !is_larger_than(made, MAX_PAYLOAD_BYTES) {
+        return Ok(());
+    }
+    let cause = format!(
+        "The state/task '{}' returned a result with a size exceeding the maximum number of bytes \
+         service limit.",
+        visit.state
+    );
+    Err(Failure::new("States.DataLimitExceeded", cause))
 }
 
 /// The state's output: `result` behind ResultSelector, placed by ResultPath into the raw input,
@@ -106,13 +123,8 @@ pub(crate) fn output(
     };
     let reading = Reading::of(stepper, visit);
     let output = through(stepper, reading, &placed, &state.flow.output_path)?;
-    if !Arc::ptr_eq(&output, &visit.input) && is_larger_than(&output, MAX_PAYLOAD_BYTES) {
-        let cause = format!(
-            "The state/task '{}' returned a result with a size exceeding the maximum number of \
-             bytes service limit.",
-            visit.state
-        );
-        return Err(Failure::new("States.DataLimitExceeded", cause));
+    if !Arc::ptr_eq(&output, &visit.input) {
+        bounded(visit, &output)?;
     }
     Ok(output)
 }
@@ -173,32 +185,58 @@ pub(crate) fn assign(
     let reading = Reading::of(stepper, visit);
     let assigned = evaluate(stepper, reading, result, |env| template.eval(env))?;
     if let Value::Object(assigned) = Arc::unwrap_or_clone(assigned) {
-        let shared = assigned.into_iter().map(|(name, value)| (name, Arc::new(value)));
-        stepper.variables.extend(shared);
+        for (name, value) in assigned {
+            bounded(visit, &value)?;
+            // History shows each value as JSON text, as the service does.
+            stepper.assigned.insert(name.clone(), Value::String(value.to_string()));
+            stepper.variables.insert(name, Arc::new(value));
+        }
     }
     Ok(())
 }
 
-/// A number given as it is or by a path; `field` names it for the failure.
+/// Sets variables from the Assign template of a state without a result, over its input.
+pub(crate) fn assign_from_input(
+    stepper: &mut Stepper<'_>,
+    state: &State,
+    visit: &Visit,
+    template: &Template,
+) -> Result<(), Failure> {
+    let input = selected_input(stepper, state, visit)?;
+    assign(stepper, visit, &input, template)
+}
+
+/// A number given as it is, or by a path, which `field` names for the failure; at least `least`.
 pub(crate) fn number(
     stepper: &Stepper<'_>,
     visit: &Visit,
     input: &Value,
     number: &Number,
-    field: &str,
+    (field, least): (&str, u64),
 ) -> Result<u64, Failure> {
     match number {
         Number::Literal(number) => Ok(*number),
         Number::Path(path) => {
             let value = at_path(stepper, Reading::of(stepper, visit), input, path)?;
-            value.as_u64().ok_or_else(|| {
-                let cause = format!(
-                    "The {field} parameter must be a positive integer, but '{path}' is {value}"
-                );
+            let number = value.as_u64().ok_or("is not a valid integer".to_owned());
+            let number = number.and_then(|number| match number {
+                number if number < least => Err(format!("is less than {least}")),
+                number if number > MAX_SECONDS => Err(format!("is more than {MAX_SECONDS}")),
+                number => Ok(number),
+            });
+            number.map_err(|wrong| {
+                let shown = shown(&value);
+                let cause =
+                    format!("The {field} field refers to value \"{shown}\" which {wrong}: {path}");
                 runtime(visit, "States.Runtime", &cause)
             })
         }
     }
+}
+
+/// A value as failures show it: text without quotes.
+pub(crate) fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A text given as it is, or computed over the state's input.

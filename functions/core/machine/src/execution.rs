@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
+use fluxus_schema::limits::MAX_TRANSITIONS_PER_STEP;
 use fluxus_schema::{BranchId, HybridTime, Timestamp};
 
 use crate::branch::{Branch, Failure, Status};
@@ -15,7 +16,7 @@ use crate::context::ExecutionContext;
 use crate::definition::Definition;
 use crate::effect::Effect;
 use crate::state::branches::{ChildEnd, OpenChild};
-use crate::step::{Input, Rejected, Step, step};
+use crate::step::{Input, Rejected, Step, exhausted, step};
 
 /// Branches of one execution, and what stepping them has made so far.
 pub struct Execution<'a> {
@@ -71,6 +72,22 @@ pub enum Notice {
         /// The last event of the item that made room.
         after: Option<EventKey>,
     },
+}
+
+impl Notice {
+    /// Whether it is about the branches that `parent` started at `revision`, or any below them.
+    fn is_within(&self, parent: &BranchId, revision: u32) -> bool {
+        let (Self::BranchEnded { parent: of, revision: at, .. }
+        | Self::Room { parent: of, revision: at, .. }) = self;
+        (of == parent && *at == revision) || is_of_family(of, parent, revision)
+    }
+}
+
+/// Whether `parent` started this branch at `revision`, or one that it is below.
+fn is_of_family(id: &BranchId, parent: &BranchId, revision: u32) -> bool {
+    let below = id.as_str().strip_prefix(parent.as_str().trim_end_matches('/'));
+    let own = below.and_then(|below| below.strip_prefix('/')).and_then(|own| own.split_once('.'));
+    own.is_some_and(|(started_at, _)| started_at.parse() == Ok(revision))
 }
 
 /// Parent and revision: what the ids of siblings have in common.
@@ -190,7 +207,10 @@ impl<'a> Execution<'a> {
         now: Timestamp,
     ) -> Result<(), Rejected> {
         let root = BranchId::root();
+        let last = self.slots.values().map(|slot| slot.branch.at).max();
+        self.clock = self.clock.max(last.unwrap_or_default());
         self.apply(&root, Input::Stopped { status, failure }, now)?;
+        self.made.notices.clear();
         let below: Vec<_> = self.slots.keys().filter(|id| !id.is_root()).cloned().collect();
         below.iter().for_each(|id| self.remove(id));
         Ok(())
@@ -244,7 +264,7 @@ impl<'a> Execution<'a> {
         let branch = &mut slot.branch;
         branch.revision += 1;
         branch.at = branch.at.max(self.clock).next(now);
-        branch.hold(None);
+        branch.release(now);
         slot.changed = true;
         self.clock = branch.at;
         let event =
@@ -268,9 +288,21 @@ impl<'a> Execution<'a> {
     }
 
     fn run(&mut self, now: Timestamp) {
+        // A loop through branches that wait for nobody comes by here; one within a branch ends in
+        // its step.
+        let mut joins: HashMap<BranchId, usize> = HashMap::new();
         while let Some((id, input)) = self.todo.pop_front() {
             let Some(slot) = self.slots.get(&id) else { continue };
             let branch = self.current(slot);
+            if matches!(input, Input::BranchesEnded { .. }) {
+                let joined = joins.entry(id).or_default();
+                *joined += 1;
+                if *joined > MAX_TRANSITIONS_PER_STEP {
+                    let made = exhausted(self.definition, self.context, &branch, now);
+                    self.take(made);
+                    continue;
+                }
+            }
             // What is put on the list here fits where its branch stands.
             if let Ok(made) = step(self.definition, self.context, &branch, input, now) {
                 self.take(made);
@@ -330,7 +362,7 @@ impl<'a> Execution<'a> {
     fn child_ended(&mut self, id: &BranchId, handover: Option<EventKey>) {
         let Some(branch) = self.branch(id) else { return };
         let failed = matches!(branch.status, Status::Failed { .. });
-        let in_turns = branch.item.as_ref().is_some_and(|item| item.in_turns);
+        let in_turns = branch.own_item().is_some_and(|item| item.in_turns);
         let Some(family) = family(id) else { return };
         let (parent, revision) = family.clone();
         let Some(siblings) = self.families.get_mut(&family) else {
@@ -355,47 +387,47 @@ impl<'a> Execution<'a> {
 
     /// The end of a family, as its parent is told; its members are needed no more.
     fn branches_ended(&mut self, parent: &BranchId, revision: u32) -> Input {
-        let members: Vec<BranchId> = match self.families.remove(&(parent.clone(), revision)) {
-            Some(Siblings { total, .. }) => {
-                (0..total).map(|index| parent.child(revision, index)).collect()
-            }
-            None => self
-                .slots
-                .keys()
-                .filter(|id| {
-                    id.parent_revision() == revision && id.parent().as_ref() == Some(parent)
-                })
-                .cloned()
-                .collect(),
+        let total = match self.families.remove(&(parent.clone(), revision)) {
+            Some(siblings) => siblings.total,
+            None => match self.branch(parent).map(|branch| &branch.status) {
+                Some(Status::AwaitingBranches { total, revision: created, .. })
+                    if *created == revision =>
+                {
+                    *total
+                }
+                _ => 0,
+            },
         };
+        let members: Vec<_> = (0..total).map(|index| parent.child(revision, index)).collect();
+        self.made.notices.retain(|notice| !notice.is_within(parent, revision));
         let mut ended = Vec::with_capacity(members.len());
         let mut open = Vec::new();
         for id in &members {
-            let Some(slot) = self.slots.get(id) else { continue };
+            let Some(slot) = self.slots.get(id) else {
+                // One that ended before a sibling failed: it is not needed any more either.
+                self.made.deleted.push(id.clone());
+                continue;
+            };
             match ChildEnd::of(&slot.branch) {
                 Some(end) => ended.push(end),
                 None => open.push(OpenChild::of(self.definition, &slot.branch)),
             }
         }
-        if !open.is_empty() {
-            let below: Vec<_> =
-                self.slots.keys().filter(|id| id.is_below(parent)).cloned().collect();
-            for id in below {
-                let in_family = members.iter().any(|member| id == *member || id.is_below(member));
-                if in_family {
-                    self.remove(&id);
-                }
-            }
-        } else {
+        if open.is_empty() {
             members.iter().for_each(|id| self.remove(id));
+        } else {
+            let whole = |id: &&BranchId| is_of_family(id, parent, revision);
+            let below: Vec<_> = self.slots.keys().filter(whole).cloned().collect();
+            below.iter().for_each(|id| self.remove(id));
         }
         Input::BranchesEnded { revision, ended, open }
     }
 
+    /// Whatever comes next sorts after all that the branch did: it led there, or is cut off by it.
     fn remove(&mut self, id: &BranchId) {
-        if let Some(slot) = self.slots.remove(id)
-            && slot.is_stored
-        {
+        let Some(slot) = self.slots.remove(id) else { return };
+        self.clock = self.clock.max(slot.branch.at);
+        if slot.is_stored {
             self.made.deleted.push(id.clone());
         }
     }

@@ -26,7 +26,7 @@ pub use branch::{Attempt, Branch, Failure, MapItem, Status, Variables, Visit};
 pub use context::ExecutionContext;
 pub use definition::Definition;
 pub use effect::{Dispatch, Effect};
-pub use entropy::{Entropy, Seed};
+pub use entropy::{Entropy, Purpose, Seed};
 pub use execution::{Execution, Made, Notice};
 pub use simulate::{Mock, Mocks, Simulated, simulate};
 pub use state::branches::{ChildEnd, OpenChild};

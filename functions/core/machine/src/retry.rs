@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fluxus_schema::history::Details;
 use fluxus_schema::limits::MAX_SECONDS;
 use serde_json::json;
 
@@ -14,8 +15,10 @@ use crate::definition::{Catcher, Kind, Retrier, State, Then};
 use crate::effect::Effect;
 use crate::step::{Go, Stepper};
 
-/// Ends every state that meets it: nothing retries or catches it by a wildcard.
-const TERMINAL: [&str; 2] = ["States.Runtime", "States.DataLimitExceeded"];
+/// Ends every execution that meets it: nothing retries or catches it, not even by its name. The
+/// recorded service says so, and that a result past the size bound is caught by `States.ALL`,
+/// other than its documentation has it.
+const TERMINAL: &str = "States.Runtime";
 
 /// Asks the state's retriers, then its catchers; where none takes the failure the branch fails.
 pub(crate) fn on_failure(
@@ -31,10 +34,14 @@ pub(crate) fn on_failure(
         if visit.retries[index] < retrier.max_attempts {
             let delay = delay(retrier, visit.retries[index], || stepper.entropy.fraction());
             visit.retries[index] += 1;
+            stepper.branches_failed = None;
             let due = stepper.now.plus(delay);
             stepper.effects.push(Effect::Timer { due, watch: false });
             return Go::Await(Status::AwaitingRetry { visit, due });
         }
+    }
+    if let Some(kind) = stepper.branches_failed.take() {
+        stepper.record(kind, Details::new());
     }
     match state.catch.iter().find(|entry| matches(&entry.errors, error)) {
         Some(catcher) => caught(stepper, catcher, visit, &failure),
@@ -43,7 +50,9 @@ pub(crate) fn on_failure(
 }
 
 fn caught(stepper: &mut Stepper<'_>, catcher: &Catcher, visit: Visit, failure: &Failure) -> Go {
-    let error = json!({ "Error": failure.error, "Cause": failure.cause });
+    // The service gives a timeout an empty cause, and `null` where somebody gave none.
+    let cause = failure.cause.as_deref().or(is_timeout(failure.error.as_deref()).then_some(""));
+    let error = json!({ "Error": failure.error, "Cause": cause });
     let error = Arc::new(error);
     let output = data_flow::place(&visit, error.clone(), &catcher.result_path);
     let assigned = catcher
@@ -68,15 +77,20 @@ fn delay(retrier: &Retrier, retries: u32, fraction: impl FnOnce() -> f64) -> Dur
 
 /// Whether a list of error names takes an error.
 fn matches(names: &[Arc<str>], error: &str) -> bool {
-    let timeout = matches!(error, "States.Timeout" | "States.HeartbeatTimeout");
+    if error == TERMINAL {
+        return false;
+    }
+    let timeout = is_timeout(Some(error));
     names.iter().any(|name| match &**name {
-        "States.ALL" => !TERMINAL.contains(&error),
-        "States.TaskFailed" => {
-            error == "States.TaskFailed" || (!timeout && !TERMINAL.contains(&error))
-        }
+        "States.ALL" => true,
+        "States.TaskFailed" => !timeout,
         "States.Timeout" => timeout,
         name => name == error,
     })
+}
+
+pub(crate) fn is_timeout(error: Option<&str>) -> bool {
+    matches!(error, Some("States.Timeout" | "States.HeartbeatTimeout"))
 }
 
 #[cfg(test)]
@@ -91,8 +105,8 @@ mod tests {
     fn wildcards_take_what_the_service_lets_them_take() {
         assert!(takes("States.ALL", "Custom") && takes("States.ALL", ""));
         assert!(!takes("States.ALL", "States.Runtime"));
-        assert!(!takes("States.ALL", "States.DataLimitExceeded"));
-        assert!(takes("States.Runtime", "States.Runtime"));
+        assert!(takes("States.ALL", "States.DataLimitExceeded"));
+        assert!(!takes("States.Runtime", "States.Runtime"));
         assert!(
             takes("States.TaskFailed", "Custom") && !takes("States.TaskFailed", "States.Timeout")
         );

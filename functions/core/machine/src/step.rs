@@ -5,12 +5,13 @@ use fluxus_schema::history::{Details, Event, EventKey, EventKind};
 use fluxus_schema::limits::MAX_TRANSITIONS_PER_STEP;
 use fluxus_schema::message::TaskReport;
 use fluxus_schema::{Json, TaskToken, Timestamp};
+use serde_json::{Map, Value, json};
 
 use crate::branch::{Branch, Failure, Status, Variables, Visit};
 use crate::context::ExecutionContext;
 use crate::definition::{Definition, Kind, StateId, Then};
 use crate::effect::Effect;
-use crate::entropy::Entropy;
+use crate::entropy::{Entropy, Purpose};
 use crate::state::branches::{ChildEnd, OpenChild};
 use crate::state::{self, branches, task};
 use crate::{data_flow, retry};
@@ -125,11 +126,22 @@ pub fn step(
                 None => Go::Lost(start_at),
             }
         }
+        (status, Input::Stopped { status: how, failure }) if !has_ended(&status) => {
+            stepper.stop(how, failure)
+        }
         (Status::AwaitingTask { visit, task }, event) => {
             match task::on_event(&mut stepper, visit, task, branch.revision, event) {
                 Some(go) => go,
                 None => return Err(rejected),
             }
+        }
+        // A timer can be early where the clocks of two processes differ: it is set once more.
+        (
+            status @ (Status::AwaitingRetry { due, .. } | Status::AwaitingTimer { due, .. }),
+            Input::TimerFired { revision },
+        ) if revision == branch.revision && now < due => {
+            stepper.effects.push(Effect::Timer { due, watch: false });
+            Go::Await(status)
         }
         (Status::AwaitingRetry { visit, .. }, Input::TimerFired { revision })
             if revision == branch.revision =>
@@ -145,13 +157,30 @@ pub fn step(
             Status::AwaitingBranches { visit, revision: created, .. },
             Input::BranchesEnded { revision, ended, open },
         ) if revision == created => branches::join(&mut stepper, visit, ended, open),
-        (status, Input::Stopped { status: how, failure }) if !has_ended(&status) => {
-            stepper.stop(how, failure)
-        }
         _ => return Err(rejected),
     };
     let status = stepper.settle(go);
     Ok(stepper.finish(branch, status))
+}
+
+/// Fails a branch that went round through Parallel or Map states without ever waiting.
+pub(crate) fn exhausted(
+    definition: &Definition,
+    context: &ExecutionContext,
+    branch: &Branch,
+    now: Timestamp,
+) -> Step {
+    let mut stepper = Stepper::new(definition, context, branch, now);
+    let status = stepper.settle(endless());
+    stepper.finish(branch, status)
+}
+
+fn endless() -> Go {
+    let cause = format!(
+        "{MAX_TRANSITIONS_PER_STEP} transitions without a task or a wait: a loop that would never \
+         end"
+    );
+    Go::End(Failure::new("States.Runtime", cause), false)
 }
 
 fn has_ended(status: &Status) -> bool {
@@ -224,6 +253,10 @@ pub(crate) struct Stepper<'a> {
     pub(crate) revision: u32,
     pub(crate) entropy: Entropy<'a>,
     pub(crate) variables: Variables,
+    /// What the state assigned that is being left.
+    pub(crate) assigned: Map<String, Value>,
+    /// Notes that the branches of the state failed, unless it begins them again.
+    pub(crate) branches_failed: Option<EventKind>,
     /// The event that the next one follows.
     pub(crate) last: Option<EventKey>,
     /// Number of the last event.
@@ -249,8 +282,10 @@ impl<'a> Stepper<'a> {
             branch,
             now,
             revision,
-            entropy: Entropy::new(context.seed, &branch.id, revision),
+            entropy: Entropy::new(context.seed, Purpose::Step, &branch.id, revision),
             variables: branch.variables.clone(),
+            assigned: Map::new(),
+            branches_failed: None,
             last: branch.last.clone(),
             count: branch.events,
             children: Vec::new(),
@@ -287,7 +322,7 @@ impl<'a> Stepper<'a> {
                 .with("input", self.context.input.clone())
                 .with_some("roleArn", self.context.role_arn.clone());
             self.note(EventKind::ExecutionStarted, details, None);
-        } else if let Some(item) = &self.branch.item
+        } else if let Some(item) = self.branch.own_item()
             && self.last.is_none()
         {
             self.last = after;
@@ -300,13 +335,7 @@ impl<'a> Stepper<'a> {
         let mut transitions = 0;
         loop {
             go = match go {
-                Go::Enter(_, _) if transitions == MAX_TRANSITIONS_PER_STEP => {
-                    let cause = format!(
-                        "{MAX_TRANSITIONS_PER_STEP} transitions without a task or a wait: \
-                         a loop that would never end"
-                    );
-                    Go::End(Failure::new("States.Runtime", cause), false)
-                }
+                Go::Enter(_, _) if transitions == MAX_TRANSITIONS_PER_STEP => endless(),
                 Go::Enter(id, input) => {
                     transitions += 1;
                     let visit = self.enter(id, input);
@@ -358,6 +387,11 @@ impl<'a> Stepper<'a> {
         let Some(state) = self.definition.state_named(&visit.state) else {
             return Go::Lost(visit.state);
         };
+        if let (None, Some(template)) = (&result, &state.assign)
+            && let Err(failure) = data_flow::assign_from_input(self, state, &visit, template)
+        {
+            return Go::Fail(visit, failure);
+        }
         match data_flow::output(self, state, &visit, result) {
             Ok(output) => Go::Leave(visit, output, state.then),
             Err(failure) => Go::Fail(visit, failure),
@@ -368,8 +402,13 @@ impl<'a> Stepper<'a> {
         if let Some(state) = self.definition.state_named(&visit.state)
             && let Some(kind) = exited(&state.kind)
         {
-            let details =
+            let mut details =
                 Details::new().with("name", state.name.clone()).with("output", output.clone());
+            if !self.assigned.is_empty() {
+                details = details
+                    .with("assignedVariables", Value::Object(std::mem::take(&mut self.assigned)))
+                    .with("assignedVariablesDetails", json!({ "truncated": false }));
+            }
             self.record(kind, details);
         }
     }
@@ -378,7 +417,7 @@ impl<'a> Stepper<'a> {
         if self.branch.id.is_root() {
             let details = Details::new().with("output", output.clone());
             self.record(EventKind::ExecutionSucceeded, details);
-        } else if let Some(item) = &self.branch.item {
+        } else if let Some(item) = self.branch.own_item() {
             self.handover = self.last.clone();
             self.record(EventKind::MapIterationSucceeded, branches::iteration(item));
         }
@@ -393,6 +432,7 @@ impl<'a> Stepper<'a> {
     }
 
     fn stop(&mut self, how: ClaimStatus, failure: Failure) -> Go {
+        let failure = failure.within_bounds();
         if self.branch.id.is_root() {
             let kind = match how {
                 ClaimStatus::TimedOut => EventKind::ExecutionTimedOut,
@@ -429,7 +469,7 @@ impl<'a> Stepper<'a> {
 pub(crate) fn failure_details(failure: &Failure) -> Details {
     Details::new()
         .with_some("error", failure.error.as_deref())
-        .with_some("cause", failure.cause.as_deref())
+        .with_some("cause", failure.cause.as_deref().filter(|cause| !cause.is_empty()))
 }
 
 fn entered(kind: &Kind) -> EventKind {

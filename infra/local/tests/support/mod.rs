@@ -10,6 +10,9 @@ use fluxus_test_support::{TestDatabase, template_name};
 use serde_json::Value;
 
 /// How long a claim may take. They take a second or two; the rest is for a busy machine.
+/// How often a test looks whether what it waits for is there: HTTP tells it no other way.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A migrated database.
@@ -85,12 +88,13 @@ impl Client {
 
     /// Asks again and again until the answer is what is looked for.
     pub async fn until<T>(&self, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
+        let mut again = tokio::time::interval(LOOK_EVERY);
         let look = async {
             loop {
+                again.tick().await;
                 if let Some(found) = find(&self.get(path).await) {
                     return found;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(PATIENCE, look).await.expect("it comes in time")

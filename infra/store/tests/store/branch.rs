@@ -1,3 +1,5 @@
+//! Branches: locking, joining, taking turns, and finding those that nobody serves.
+
 use fluxus_schema::ClaimId;
 use fluxus_store::branch::{Children, Join, Pending, Unserved, join, lock, take_pending, unserved};
 use fluxus_store::{BranchRow, BranchStatus, Changes, LoadedBranch, Store};

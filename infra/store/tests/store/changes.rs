@@ -1,3 +1,5 @@
+//! Saving what a batch came to: all of it or nothing.
+
 use fluxus_schema::ClaimStatus;
 use fluxus_store::{BranchRow, BranchStatus, Changes, StoreError, TimerRow, changes, timer};
 

@@ -1,3 +1,5 @@
+//! Claims: taking them in once, finding and listing them.
+
 use fluxus_schema::{ClaimId, ClaimStatus, Tenant};
 use fluxus_store::{ClaimFilter, Inserted, claim};
 

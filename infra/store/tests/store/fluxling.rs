@@ -1,3 +1,5 @@
+//! Fluxlings: registering them and averaging how they fare.
+
 use fluxus_schema::fluxling::{Load, Manifest};
 use fluxus_store::fluxling::{record_load, registry};
 use fluxus_store::{LoadDelta, Store};

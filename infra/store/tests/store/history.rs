@@ -1,3 +1,5 @@
+//! History: reading it in order, page by page.
+
 use fluxus_schema::history::EventKind;
 use fluxus_schema::{BranchId, HybridTime};
 use fluxus_store::history::HistoryCursor;

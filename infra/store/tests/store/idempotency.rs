@@ -1,3 +1,5 @@
+//! The record of tasks: each is done once.
+
 use std::time::Duration;
 
 use fluxus_schema::Tenant;

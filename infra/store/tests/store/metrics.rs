@@ -1,3 +1,5 @@
+//! The numbers behind the metrics.
+
 use std::time::Duration;
 
 use fluxus_schema::ClaimStatus;

@@ -1,3 +1,5 @@
+//! Migrations: applied once, whoever comes first.
+
 use fluxus_postgres::{Database, Options};
 use fluxus_store::{MIGRATIONS, Store, StoreError};
 

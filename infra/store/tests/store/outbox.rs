@@ -1,3 +1,5 @@
+//! The outbox: kept until sent.
+
 use fluxus_store::{OutboxRow, outbox};
 
 use crate::sample::{Done, at, running, store, tenant};

@@ -1,3 +1,5 @@
+//! Recipes: versions, and the claim types that lead to them.
+
 use fluxus_schema::RecipeName;
 use fluxus_schema::recipe::PutRecipe;
 use fluxus_store::recipe::{PutOutcome, definitions, for_claim_types};

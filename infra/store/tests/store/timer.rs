@@ -1,3 +1,5 @@
+//! Timers: set, cleared, and taken when due.
+
 use fluxus_store::{Changes, TimerRow, timer};
 
 use crate::sample::{Done, at, running, save, store, tenant};

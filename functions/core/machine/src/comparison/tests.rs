@@ -1,3 +1,5 @@
+//! Choice rules: operators, types and absent values.
+
 use expect_test::expect;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Each intrinsic function, and what it refuses.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Value, json};

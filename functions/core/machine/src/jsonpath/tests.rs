@@ -1,3 +1,5 @@
+//! Paths over documents, and the words in which they fail.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -79,7 +79,8 @@ impl ChildEnd {
     }
 }
 
-/// A branch that begins in `start`; it follows the last event so far.
+/// A branch that begins in `start`; it follows the last event so far. Without an item of its own
+/// it is part of the work on the item above, if there is one.
 pub(super) fn child(
     stepper: &Stepper<'_>,
     index: usize,
@@ -87,13 +88,14 @@ pub(super) fn child(
     input: Json,
     item: Option<MapItem>,
 ) -> Branch {
+    let above = || stepper.branch.item.clone().map(|item| MapItem { is_above: true, ..item });
     Branch {
         id: stepper.branch.id.child(stepper.revision, index),
         revision: 0,
-        at: HybridTime::default(),
+        at: stepper.branch.at.next(stepper.now),
         last: if item.is_some() { None } else { stepper.last.clone() },
         events: stepper.count,
-        item,
+        item: item.or_else(above),
         variables: stepper.variables.clone(),
         status: Status::Pending { start_at: stepper.definition.state(start).name.clone(), input },
     }
@@ -175,7 +177,7 @@ fn note_failure(
         }
     }
     let kind = if is_map { EventKind::MapStateFailed } else { EventKind::ParallelStateFailed };
-    stepper.record(kind, Details::new());
+    stepper.branches_failed = Some(kind);
 }
 
 /// Details of the events of one Map item.

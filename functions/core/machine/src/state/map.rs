@@ -21,7 +21,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
         let items = items(stepper, map, visit, &input)?;
         let limit = match &map.max_concurrency {
             Some(number) => {
-                data_flow::number(stepper, visit, &input, number, "MaxConcurrencyPath")?
+                data_flow::number(stepper, visit, &input, number, ("MaxConcurrencyPath", 0))?
             }
             None => 0,
         };
@@ -42,11 +42,15 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
                 index,
                 value,
                 in_turns: stepper.begin < length,
+                is_above: false,
             };
             let reading = Reading { visit, item: Some(&item), token: None };
             let child_input = match &map.item_selector {
                 Some(template) => {
-                    data_flow::evaluate(stepper, reading, &input, |env| template.eval(env))?
+                    let made =
+                        data_flow::evaluate(stepper, reading, &input, |env| template.eval(env))?;
+                    data_flow::bounded(visit, &made)?;
+                    made
                 }
                 None => item.value.clone(),
             };

@@ -22,7 +22,7 @@ pub(crate) fn run(stepper: &mut Stepper<'_>, state: &State, visit: Visit) -> Go 
         Kind::Choice { rules, default } => choice::run(stepper, state, visit, rules, *default),
         Kind::Wait(wait) => wait::run(stepper, state, visit, wait),
         Kind::Succeed => succeed::run(stepper, state, visit),
-        Kind::Fail { error, cause } => fail::run(stepper, visit, error.as_ref(), cause.as_ref()),
+        Kind::Fail { error, cause } => fail::run(stepper, &visit, error.as_ref(), cause.as_ref()),
         Kind::Parallel { branches } => parallel::run(stepper, state, visit, branches),
         Kind::Map(map) => map::run(stepper, state, map, visit),
     }

@@ -14,6 +14,7 @@ use crate::data_flow;
 use crate::definition::{Number, Pattern, Resource, State, Task};
 use crate::effect::{Dispatch, Effect};
 use crate::env::Entropy as _;
+use crate::retry;
 use crate::step::{Go, Input, Stepper, failure_details};
 
 /// The events by which the service tells how an attempt goes.
@@ -87,7 +88,8 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
         let input = data_flow::effective_input(stepper, state, visit, callback.as_ref())?;
         let seconds = |number: &Option<Number>, field| {
             let number = number.as_ref();
-            number.map(|n| data_flow::number(stepper, visit, &visit.input, n, field)).transpose()
+            let read = |n| data_flow::number(stepper, visit, &visit.input, n, (field, 1));
+            number.map(read).transpose()
         };
         let timeout_s = seconds(&task.timeout, "TimeoutSecondsPath")?;
         let heartbeat_s = seconds(&task.heartbeat, "HeartbeatSecondsPath")?;
@@ -142,21 +144,19 @@ pub(crate) fn on_event(
 ) -> Option<Go> {
     let state = stepper.definition.state_named(&visit.state)?;
     let crate::definition::Kind::Task(Task { resource, .. }) = &state.kind else { return None };
-    let is_attempt = |token: &TaskToken| *token == task.token;
+    // Once the request was handed over, whoever took it has no more say.
+    let is_attempt = |token: &TaskToken| *token == task.token && !task.submitted;
     let is_callback = |token: &TaskToken| task.callback.as_ref() == Some(token);
     let names = resource.names();
     match event {
         Input::TaskStarted { token } if is_attempt(&token) && !task.started => {
             start(stepper, resource, &mut task);
-            Some(Go::Await(Status::AwaitingTask { visit, task }))
+            Some(watch(stepper, visit, task))
         }
         // Whoever took the request has handed it on; now the callback must come.
         Input::TaskSucceeded { token, output, .. }
             if is_attempt(&token) && task.callback.is_some() =>
         {
-            if task.submitted {
-                return None;
-            }
             start(stepper, resource, &mut task);
             stepper.record(EventKind::TaskSubmitted, resource.details().with("output", output));
             task.submitted = true;
@@ -164,12 +164,17 @@ pub(crate) fn on_event(
         }
         Input::TaskSucceeded { token, output, .. } if is_attempt(&token) || is_callback(&token) => {
             start(stepper, resource, &mut task);
+            if let Err(failure) = data_flow::bounded(&visit, &output) {
+                stepper.record(names.failed, with_failure(resource, &failure));
+                return Some(Go::Fail(visit, failure));
+            }
             stepper.record(names.succeeded, resource.details().with("output", output.clone()));
             Some(Go::Result(visit, output))
         }
         Input::TaskFailed { token, failure, .. } if is_attempt(&token) || is_callback(&token) => {
             start(stepper, resource, &mut task);
-            let timed_out = failure.error.as_deref() == Some("States.Timeout");
+            let failure = failure.within_bounds();
+            let timed_out = retry::is_timeout(failure.error.as_deref());
             let kind = if timed_out { names.timed_out } else { names.failed };
             stepper.record(kind, with_failure(resource, &failure));
             Some(Go::Fail(visit, failure))
@@ -182,19 +187,28 @@ pub(crate) fn on_event(
         Input::TimerFired { revision: of } if of == revision => {
             let passed =
                 |due: Option<fluxus_schema::Timestamp>| due.is_some_and(|due| due <= stepper.now);
-            let error = if passed(task.deadline) {
-                "States.Timeout"
-            } else if passed(task.heartbeat_due) {
-                "States.HeartbeatTimeout"
-            } else {
-                return Some(watch(stepper, visit, task));
+            let failure = match (passed(task.deadline), passed(task.heartbeat_due)) {
+                (true, _) if task.held.is_some() => nobody(&task),
+                (true, _) => Failure { error: Some("States.Timeout".to_owned()), cause: None },
+                (false, true) => {
+                    Failure { error: Some("States.HeartbeatTimeout".to_owned()), cause: None }
+                }
+                (false, false) => return Some(watch(stepper, visit, task)),
             };
-            let failure = Failure { error: Some(error.to_owned()), cause: None };
             stepper.record(names.timed_out, with_failure(resource, &failure));
             Some(Go::Fail(visit, failure))
         }
         _ => None,
     }
+}
+
+/// The failure of a task that nobody could be given in its time.
+fn nobody(task: &Attempt) -> Failure {
+    let capability = task.capability.as_ref().map_or("", |capability| capability.as_str());
+    Failure::new(
+        "Fluxus.NoFluxling",
+        format!("No fluxling that offers `{capability}` could take the task in its time"),
+    )
 }
 
 /// Waits for the answer, with a timer where its time is bounded.

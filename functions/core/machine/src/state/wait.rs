@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use fluxus_schema::Timestamp;
+use fluxus_schema::limits::MAX_SECONDS;
+use serde_json::Value;
 
 use super::or_fail;
-use crate::branch::{Status, Visit};
+use crate::branch::{Failure, Status, Visit};
 use crate::data_flow::{self, Reading};
-use crate::definition::{State, Wait};
+use crate::definition::{Number, State, Wait};
 use crate::effect::Effect;
 use crate::step::{Go, Stepper};
 
@@ -18,8 +20,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, visit: Visit, wait: 
         let input = data_flow::selected_input(stepper, state, visit)?;
         let due = match wait {
             Wait::Seconds(number) => {
-                let seconds = data_flow::number(stepper, visit, &input, number, "SecondsPath")?;
-                stepper.now.plus(Duration::from_secs(seconds))
+                stepper.now.plus(Duration::from_secs(seconds(stepper, visit, &input, number)?))
             }
             Wait::Until(due) => *due,
             Wait::UntilPath(path) => {
@@ -29,7 +30,8 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, visit: Visit, wait: 
                 due.ok_or_else(|| {
                     let cause = format!(
                         "The TimestampPath parameter does not reference a valid ISO-8601 extended \
-                         offset date-time format string: {path} == {value}"
+                         offset date-time format string: {path} == {}",
+                        data_flow::shown(&value)
                     );
                     data_flow::runtime(visit, "States.Runtime", &cause)
                 })?
@@ -41,4 +43,29 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, visit: Visit, wait: 
         stepper.effects.push(Effect::Timer { due, watch: false });
         Ok(Go::Await(Status::AwaitingTimer { visit: visit.clone(), due }))
     })
+}
+
+/// The seconds of a Wait; its failures have words of their own.
+fn seconds(
+    stepper: &Stepper<'_>,
+    visit: &Visit,
+    input: &Value,
+    number: &Number,
+) -> Result<u64, Failure> {
+    let path = match number {
+        Number::Literal(seconds) => return Ok(*seconds),
+        Number::Path(path) => path,
+    };
+    let found = data_flow::at_path(stepper, Reading::of(stepper, visit), input, path);
+    let value = found.unwrap_or_default();
+    let shown = data_flow::shown(&value);
+    let wrong = match (value.as_u64(), value.as_i64()) {
+        (Some(seconds), _) if seconds <= MAX_SECONDS => return Ok(seconds),
+        (Some(_), _) => format!("references a value above {MAX_SECONDS}: {path} == {shown}"),
+        (None, Some(_)) => format!("references a negative value: {path} == {shown}"),
+        (None, None) if value.is_null() => format!("does not reference an input value: {path}"),
+        (None, None) => format!("cannot be parsed as a long value: {path} == {shown}"),
+    };
+    let cause = format!("The SecondsPath parameter {wrong}");
+    Err(data_flow::runtime(visit, "States.Runtime", &cause))
 }

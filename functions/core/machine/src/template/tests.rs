@@ -1,3 +1,5 @@
+//! Payload templates: what is filled in and what stays.
+
 use expect_test::expect;
 use serde_json::{Value, json};
 
