@@ -175,6 +175,17 @@ impl<'a> Execution<'a> {
         let Some(slot) = self.slots.get(id) else {
             return Err(Rejected::unknown(&input));
         };
+        if let Input::TimerFired { revision } = input
+            && revision == slot.branch.revision
+            && let Some(due) = slot.branch.timer().filter(|due| *due > now)
+        {
+            // Early by somebody else's clock. Nothing has happened, so there is no step: the same
+            // timer is set once more.
+            let watch = matches!(slot.branch.status, Status::AwaitingTask { .. });
+            let effect = Effect::Timer { due, watch };
+            self.made.effects.push((id.clone(), revision, effect));
+            return Ok(());
+        }
         let made = step(self.definition, self.context, &self.current(slot), input, now)?;
         self.take(made);
         self.run(now);

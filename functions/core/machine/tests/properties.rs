@@ -226,7 +226,13 @@ impl<'a> Run<'a> {
             self.follow(&mut execution, notice);
             notices.extend(execution.take_notices());
         }
-        let made = execution.take_made();
+        let mut made = execution.take_made();
+        if taken && matches!(input, Input::TimerFired { .. }) && made.updated.is_empty() {
+            // It came early: it is set once more, and nothing else.
+            assert_eq!(made.effects.drain(..).len(), 1);
+            assert_eq!(made, Made::default(), "an early timer changed something");
+            return false;
+        }
         if taken {
             self.taken.push((id.clone(), input));
             self.keep(made);

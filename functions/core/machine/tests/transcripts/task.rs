@@ -282,7 +282,6 @@ fn a_task_that_nobody_can_take_ends_at_its_timeout_and_needs_no_heartbeats() {
             > Hold Pay
             > Fire
               ! timer at 60s for / watch
-              = / awaits task Pay (nobody has it)
             > Fire
               4 <3 TaskTimedOut {"error":"Fluxus.NoFluxling","cause":"No fluxling that offers `pay` could take the task in its time"}
               5 <4 ExecutionFailed {"error":"Fluxus.NoFluxling","cause":"No fluxling that offers `pay` could take the task in its time"}
