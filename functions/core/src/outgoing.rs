@@ -161,7 +161,7 @@ impl Out {
         (branch_id, revision): (&BranchId, u32),
         dispatch: &Dispatch,
     ) -> Result<(bool, Delegation), CoreError> {
-        let (Some(capability), Some(recipe)) = (&dispatch.capability, &subject.recipe) else {
+        let (Some(capability), Some((recipe, _))) = (&dispatch.capability, &subject.recipe) else {
             return Ok((false, unsupported(dispatch)?));
         };
         let peers = self.peers.entry(subject.tenant.clone()).or_default();
@@ -256,12 +256,11 @@ impl Out {
     }
 
     fn begin(&mut self, subject: &Subject) -> Result<(), CoreError> {
-        let Some((recipe, definition)) = subject.recipe.clone().zip(subject.definition.as_ref())
+        let (Some((recipe, recipe_version)), Some(definition)) =
+            (subject.recipe.clone(), &subject.definition)
         else {
             return Ok(());
         };
-        let version = subject.context.state_machine_id.rsplit(':').next();
-        let recipe_version = version.and_then(|text| text.parse().ok()).unwrap_or_default();
         let (claim_id, started_at) = (subject.claim_id, self.now);
         self.changes.start.push(Start { claim_id, recipe, recipe_version, started_at });
         let timeout = definition.timeout().map(|timeout| started_at.plus(timeout));

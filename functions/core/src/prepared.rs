@@ -28,7 +28,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Subject {
     pub(crate) claim_id: ClaimId,
     pub(crate) tenant: Tenant,
-    pub(crate) recipe: Option<RecipeName>,
+    /// The recipe and its version, where there is one for it.
+    pub(crate) recipe: Option<(RecipeName, i32)>,
     pub(crate) context: ExecutionContext,
     pub(crate) traceparent: Option<String>,
     pub(crate) deadline: Option<Timestamp>,
@@ -143,13 +144,14 @@ fn received(
     let verdict = evaluate(recipes, &claim, &body, route, |recipe, version| {
         recipes.definition(&(claim.tenant.clone(), recipe.clone(), version))
     });
-    let (recipe, version, definition) = match &verdict {
+    let (recipe, definition) = match &verdict {
         Verdict::Accepted { recipe, version, definition } => {
-            (Some(recipe.clone()), *version, Some(definition.clone()))
+            (Some((recipe.clone(), *version)), Some(definition.clone()))
         }
-        Verdict::Rejected { .. } => (None, 0, None),
+        Verdict::Rejected { .. } => (None, None),
     };
-    let name = recipe.as_ref().map_or("", RecipeName::as_str);
+    let (name, version) =
+        recipe.as_ref().map_or(("", 0), |(name, version)| (name.as_str(), *version));
     Ok(Subject {
         claim_id: claim.claim_id,
         tenant: claim.tenant.clone(),
@@ -170,7 +172,7 @@ fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, C
         claim_id: claim.claim_id,
         tenant: claim.tenant.clone(),
         context: context(claim.claim_id, body, recipe, version, claim.seed, claim.started_at),
-        recipe: Some(claim.recipe.clone()),
+        recipe: Some((claim.recipe.clone(), claim.recipe_version)),
         traceparent: claim.traceparent.clone(),
         deadline: claim.deadline,
         definition: Some(definition),
