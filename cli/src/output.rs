@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::client::Document;
 use crate::table::{self, Cell};
 
+/// Most lines of one document in a text made for reading: more than a screen buries the rest.
+const MAX_LINES: usize = 60;
+
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -86,7 +89,13 @@ impl Printer {
 pub fn indented(value: &Value) -> String {
     // A `Value` has only text keys, so writing it cannot fail.
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.lines().map(|line| format!("  {}\n", table::clean(line))).collect()
+    let more = text.lines().count().saturating_sub(MAX_LINES);
+    let shown = text.lines().take(MAX_LINES);
+    let mut shown: String = shown.map(|line| format!("  {}\n", table::clean(line))).collect();
+    if more > 0 {
+        shown.push_str(&format!("  … {more} more lines; --output json shows all of them\n"));
+    }
+    shown
 }
 
 /// A status in its colour.
@@ -109,4 +118,16 @@ pub const fn status_style(status: ClaimStatus) -> Style {
 /// Says something that is not data, on stderr. Where stderr is closed nobody wants to hear it.
 pub fn note(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_document_is_cut_visibly() {
+        let text = indented(&serde_json::json!((0..100).collect::<Vec<_>>()));
+        assert_eq!(text.lines().count(), MAX_LINES + 1);
+        assert!(text.ends_with("  … 42 more lines; --output json shows all of them\n"), "{text}");
+    }
 }

@@ -156,7 +156,13 @@ fn choice(fields: &mut Fields<'_>, scope: &mut Scope<'_, '_>, faults: &mut Fault
 fn wait(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Kind> {
     let seconds = fields.number("Seconds", "SecondsPath", (0, MAX_SECONDS), faults);
     let until = fields.text("Timestamp", faults).and_then(|text| {
-        Timestamp::parse(text).map_err(|error| faults.add(fields.at("Timestamp"), error)).ok()
+        let until = Timestamp::parse(text).ok();
+        if until.is_none() {
+            let detail =
+                format!("`{text}` is not a time; RFC 3339 looks like 2026-01-31T12:00:00Z");
+            faults.add(fields.at("Timestamp"), detail);
+        }
+        until
     });
     let until_path = fields.path("TimestampPath", faults);
     let forms = ["Seconds", "SecondsPath", "Timestamp", "TimestampPath"];
