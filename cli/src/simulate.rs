@@ -49,7 +49,7 @@ struct Case {
     #[serde(default)]
     input: Value,
     #[serde(default)]
-    mocks: Mocks,
+    mocks: Option<Mocks>,
     #[serde(default)]
     role_arn: Option<String>,
     #[serde(default)]
@@ -154,7 +154,7 @@ fn run_case(case: Case) -> Value {
         Ok(definition) => {
             let name = case.sm_name.as_deref().unwrap_or("recipe");
             let context = context(name, case.role_arn.as_deref(), input);
-            result(Some(&case.id), &simulate(&definition, &context, &case.mocks))
+            result(Some(&case.id), &simulate(&definition, &context, &case.mocks.unwrap_or_default()))
         }
         Err(faults) => {
             let list: Vec<_> = faults
@@ -170,6 +170,8 @@ fn run_case(case: Case) -> Value {
 fn parsed(value: Value) -> serde_json::Result<Value> {
     match value {
         Value::String(text) => serde_json::from_str(&text),
+        // As on the service, an execution without an input has an empty one.
+        Value::Null => Ok(json!({})),
         document => Ok(document),
     }
 }
