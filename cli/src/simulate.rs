@@ -154,7 +154,10 @@ fn run_case(case: Case) -> Value {
         Ok(definition) => {
             let name = case.sm_name.as_deref().unwrap_or("recipe");
             let context = context(name, case.role_arn.as_deref(), input);
-            result(Some(&case.id), &simulate(&definition, &context, &case.mocks.unwrap_or_default()))
+            result(
+                Some(&case.id),
+                &simulate(&definition, &context, &case.mocks.unwrap_or_default()),
+            )
         }
         Err(faults) => {
             let list: Vec<_> = faults

@@ -47,7 +47,9 @@ async fn nothing_is_lost_however_often_the_process_is_killed() {
     for round in 0..rounds {
         // Every fourth time already while it starts; the first time while it makes the tables.
         if round % 4 == 0 {
-            let args = ["dev", "--listen", "127.0.0.1:0", "--database-url", database.url()];
+            let mut args = vec!["dev", "--listen", "127.0.0.1:0", "--database-url", database.url()];
+            // It may get as far as to take tasks up.
+            args.extend(options);
             let mut child = command(&args).spawn().expect("starts");
             sleep_until(in_ms(draws.below(STARTING_MS))).await;
             child.kill().await.expect("killed");
