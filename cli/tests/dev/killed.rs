@@ -47,8 +47,9 @@ async fn nothing_is_lost_however_often_the_process_is_killed() {
     for round in 0..rounds {
         // Every fourth time already while it starts; the first time while it makes the tables.
         if round % 4 == 0 {
-            let mut args = vec!["dev", "--listen", "127.0.0.1:0", "--database-url", database.url()];
-            // It may get as far as to take tasks up.
+            // It may get as far as to take tasks up, or to submit its example.
+            let mut args = vec!["dev", "--no-example", "--listen", "127.0.0.1:0"];
+            args.extend(["--database-url", database.url()]);
             args.extend(options);
             let mut child = command(&args).spawn().expect("starts");
             sleep_until(in_ms(draws.below(STARTING_MS))).await;
