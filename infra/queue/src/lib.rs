@@ -15,6 +15,7 @@ mod message;
 mod name;
 mod port;
 mod postgres;
+pub mod sqs_event;
 
 pub use error::QueueError;
 pub use memory::{Clock, MemoryQueue};
