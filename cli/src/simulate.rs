@@ -5,19 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use fluxus_machine::{Definition, ExecutionContext, Mocks, Seed, Simulated, simulate};
+use fluxus_machine::{Case, Definition, ExecutionContext, Mocks, Simulated, simulate};
 use fluxus_schema::problem::Fault;
-use fluxus_schema::{ClaimId, Timestamp};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::exit::{Exit, Usage};
 use crate::output::Format;
 use crate::source;
 use crate::story::Story;
-
-/// When simulated executions begin, so that the same case gives the same result on any day.
-const BEGINS_AT: Timestamp = Timestamp::from_millis(1_704_067_200_000);
 
 /// What `fluxus simulate` can be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,23 +32,6 @@ pub struct Args {
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub output: Format,
-}
-
-/// One line of a batch.
-#[derive(Deserialize)]
-struct Case {
-    id: String,
-    /// The state machine, or its text.
-    definition: Value,
-    /// The input, or its text.
-    #[serde(default)]
-    input: Value,
-    #[serde(default)]
-    mocks: Option<Mocks>,
-    #[serde(default)]
-    role_arn: Option<String>,
-    #[serde(default)]
-    sm_name: Option<String>,
 }
 
 /// Runs the recipe and prints its history and its end.
@@ -97,10 +75,11 @@ fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let context = context(name.as_deref().unwrap_or("recipe"), None, input);
+    let name = name.as_deref().unwrap_or("recipe");
+    let context = ExecutionContext::simulated(name, None, input);
     let simulated = simulate(&definition, &context, &mocks);
     match args.output {
-        Format::Json => anstream::println!("{}", result(None, &simulated)),
+        Format::Json => anstream::println!("{}", simulated.to_json()),
         Format::Text => print_text(&simulated)?,
     }
     for state in &simulated.unanswered {
@@ -139,87 +118,8 @@ fn run_batch(file: &Path) -> anyhow::Result<ExitCode> {
         }
         let case: Case = serde_json::from_str(&line)
             .with_context(|| format!("read the case at {}:{}", file.display(), index + 1))?;
-        writeln!(out, "{}", run_case(case))?;
+        writeln!(out, "{}", case.run())?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn run_case(case: Case) -> Value {
-    let (definition, input) = match (parsed(case.definition), parsed(case.input)) {
-        (Ok(definition), Ok(input)) => (definition, input),
-        (Err(error), _) | (_, Err(error)) => return invalid(&case.id, &error.to_string()),
-    };
-    match Definition::parse(&definition) {
-        Ok(definition) => {
-            let name = case.sm_name.as_deref().unwrap_or("recipe");
-            let context = context(name, case.role_arn.as_deref(), input);
-            result(
-                Some(&case.id),
-                &simulate(&definition, &context, &case.mocks.unwrap_or_default()),
-            )
-        }
-        Err(faults) => {
-            let list: Vec<_> = faults
-                .iter()
-                .map(|Fault { pointer, detail }| format!("{pointer}: {detail}"))
-                .collect();
-            invalid(&case.id, &list.join("; "))
-        }
-    }
-}
-
-/// A document that may have come as the text of one.
-fn parsed(value: Value) -> serde_json::Result<Value> {
-    match value {
-        Value::String(text) => serde_json::from_str(&text),
-        // As on the service, an execution without an input has an empty one.
-        Value::Null => Ok(json!({})),
-        document => Ok(document),
-    }
-}
-
-fn invalid(id: &str, cause: &str) -> Value {
-    json!({ "id": id, "status": "FAILED", "error": "InvalidDefinition", "cause": cause, "events": [] })
-}
-
-fn result(id: Option<&str>, simulated: &Simulated) -> Value {
-    let mut result = json!({ "status": simulated.status });
-    if let Some(id) = id {
-        result["id"] = id.into();
-    }
-    if let Some(output) = &simulated.output {
-        result["output"] = (**output).clone();
-    }
-    if let Some(failure) = &simulated.failure {
-        result["error"] = json!(failure.error);
-        result["cause"] = json!(failure.cause);
-    }
-    let events = simulated.events.iter().map(|event| {
-        let mut event = json!(event);
-        // The service knows no branches; its readers would stumble over the field.
-        if let Value::Object(fields) = &mut event {
-            fields.shift_remove("branch");
-        }
-        event
-    });
-    result["events"] = events.collect();
-    result
-}
-
-fn context(name: &str, role_arn: Option<&str>, input: Value) -> ExecutionContext {
-    const ACCOUNT: &str = "arn:aws:states:us-east-1:123456789012";
-    let claim_id = ClaimId::new(BEGINS_AT, &[0; 10]);
-    ExecutionContext {
-        claim_id,
-        id: format!("{ACCOUNT}:execution:{name}:{claim_id}"),
-        name: claim_id.to_string(),
-        input: input.into(),
-        role_arn: role_arn.map(Into::into),
-        started_at: BEGINS_AT,
-        state_machine_id: format!("{ACCOUNT}:stateMachine:{name}"),
-        state_machine_name: name.to_owned(),
-        region: Some("us-east-1".into()),
-        seed: Seed::default(),
-    }
 }

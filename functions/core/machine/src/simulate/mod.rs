@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::{EventRow, HistoryEvent, number};
 use fluxus_schema::{BranchId, Json, Timestamp};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::branch::{Failure, Status};
@@ -17,46 +16,15 @@ use crate::effect::{Dispatch, Effect};
 use crate::execution::Execution;
 use crate::step::Input;
 
+mod case;
+mod mocks;
+
+pub use case::Case;
+use mocks::find;
+pub use mocks::{Mock, Mocks, Throw};
+
 /// Most events that a simulation lets happen: a loop through a task would otherwise never end.
 const MAX_EVENTS: usize = 10_000_000;
-
-/// Answers by state, then by number of attempt in the order scheduled (`"0"`, or a span `"1-3"`):
-/// the convention of Step Functions Local's mock configuration.
-pub type Mocks = BTreeMap<String, BTreeMap<String, Mock>>;
-
-/// What a mock answers to one attempt.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Mock {
-    /// The result.
-    #[serde(default, deserialize_with = "present")]
-    pub r#return: Option<Value>,
-    /// Or the failure.
-    #[serde(default)]
-    pub throw: Option<Throw>,
-    /// For callback and `.sync` tasks: what the request itself gave back.
-    #[serde(default, deserialize_with = "present")]
-    pub submitted: Option<Value>,
-    /// The history event by which the service tells of the failure, where it is not the plain one.
-    #[serde(default)]
-    pub event: Option<String>,
-}
-
-/// A mocked failure.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Throw {
-    /// Error name.
-    #[serde(default)]
-    pub error: String,
-    /// What happened, in words or as a document.
-    #[serde(default)]
-    pub cause: Value,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
 
 /// How a simulated execution ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,18 +152,6 @@ impl Simulation<'_> {
         };
         let events = number(self.rows, false);
         Simulated { status, output, failure, events, unanswered: self.unanswered }
-    }
-}
-
-fn find<'m>(mocks: &'m Mocks, state: &str, attempt: u32) -> Option<&'m Mock> {
-    mocks.get(state)?.iter().find(|(span, _)| covers(span, attempt)).map(|(_, mock)| mock)
-}
-
-fn covers(span: &str, attempt: u32) -> bool {
-    let number = |text: &str| text.trim().parse::<u32>().ok();
-    match span.split_once('-') {
-        Some((from, to)) => number(from) <= Some(attempt) && Some(attempt) <= number(to),
-        None => number(span) == Some(attempt),
     }
 }
 
