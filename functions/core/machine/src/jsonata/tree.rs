@@ -1,0 +1,87 @@
+//! Walks a parsed expression.
+
+use jsonata_core::ast::{AstNode, PathStep, Stage};
+
+/// Shows `see` every node, the outer ones first.
+pub(super) fn visit<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode)) {
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        see(node);
+        children(node, &mut |child| open.push(child));
+    }
+}
+
+/// Shows `see` the nodes right below.
+pub(super) fn children<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode)) {
+    match node {
+        AstNode::String(_)
+        | AstNode::Name(_)
+        | AstNode::Number(_)
+        | AstNode::Boolean(_)
+        | AstNode::Null
+        | AstNode::Undefined
+        | AstNode::Placeholder
+        | AstNode::Regex { .. }
+        | AstNode::Variable(_)
+        | AstNode::ParentVariable(_)
+        | AstNode::Wildcard
+        | AstNode::Descendant
+        | AstNode::Parent(_) => {}
+        AstNode::Path { steps } => {
+            for PathStep { node, stages, .. } in steps {
+                see(node);
+                for stage in stages {
+                    if let Stage::Filter(filter) = stage {
+                        see(filter);
+                    }
+                }
+            }
+        }
+        AstNode::Binary { lhs, rhs, .. } => {
+            see(lhs);
+            see(rhs);
+        }
+        AstNode::Unary { operand, .. } => see(operand),
+        AstNode::Function { args, .. } => args.iter().for_each(see),
+        AstNode::Call { procedure, args } => {
+            see(procedure);
+            args.iter().for_each(see);
+        }
+        AstNode::Lambda { body, .. } => see(body),
+        AstNode::Array(items) | AstNode::Block(items) | AstNode::ArrayGroup(items) => {
+            items.iter().for_each(see);
+        }
+        AstNode::Object(pairs) => {
+            for (key, value) in pairs {
+                see(key);
+                see(value);
+            }
+        }
+        AstNode::ObjectTransform { input, pattern } => {
+            see(input);
+            for (key, value) in pattern {
+                see(key);
+                see(value);
+            }
+        }
+        AstNode::Conditional { condition, then_branch, else_branch } => {
+            see(condition);
+            see(then_branch);
+            if let Some(otherwise) = else_branch {
+                see(otherwise);
+            }
+        }
+        AstNode::FunctionApplication(inner) => see(inner),
+        AstNode::Sort { input, terms } => {
+            see(input);
+            terms.iter().for_each(|(term, _)| see(term));
+        }
+        AstNode::Transform { location, update, delete } => {
+            see(location);
+            see(update);
+            if let Some(delete) = delete {
+                see(delete);
+            }
+        }
+    }
+}
