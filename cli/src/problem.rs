@@ -49,10 +49,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_shown_with_every_fault() {
-        let fault = |pointer: &str, detail: &str| Fault {
-            pointer: pointer.to_owned(),
-            detail: detail.to_owned(),
-        };
+        let fault = |pointer: &str, detail: &str| Fault::of_document(pointer, detail);
         let problem = Problem {
             kind: "/problems/invalid-claim".into(),
             title: "The claim is not valid".into(),

@@ -66,7 +66,7 @@ fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
     let definition = match Definition::parse(&document) {
         Ok(definition) => definition,
         Err(faults) => {
-            let at = |Fault { pointer, detail }: &Fault| {
+            let at = |Fault { pointer, detail, .. }: &Fault| {
                 let line = source::line_of(&text, pointer);
                 format!("{}:{line}: {pointer} {detail}", file.display())
             };

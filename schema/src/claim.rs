@@ -51,7 +51,7 @@ impl NewClaim {
         let mut faults = Vec::new();
         let mut check = |broken: bool, pointer: String, detail: String| {
             if broken {
-                faults.push(Fault { pointer, detail });
+                faults.push(Fault::of_document(pointer, detail));
             }
         };
         let long = |text: &str, most: usize| text.chars().count() > most;

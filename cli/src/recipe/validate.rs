@@ -67,15 +67,15 @@ fn as_text(faults: &[Fault], text: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use fluxus_schema::problem::FaultCode;
 
     use super::*;
 
     #[test]
     fn a_fault_is_printed_with_its_line() {
         let text = "{\n  \"StartAt\": \"B\",\n  \"States\": {}\n}";
-        let fault = |pointer: &str, detail: &str| Fault {
-            pointer: pointer.to_owned(),
-            detail: detail.to_owned(),
+        let fault = |pointer: &str, detail: &str| {
+            Fault::new(FaultCode::SchemaValidationFailed, pointer, detail)
         };
         let faults = [fault("/StartAt", "names no state"), fault("/States", "is empty")];
         expect![[r#"

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fluxus_schema::problem::{Fault, Problem};
+use fluxus_schema::problem::{Fault, FaultCode, Place, Problem, Severity};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -43,7 +43,7 @@ pub(crate) use problems;
                        whose `type` never changes.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Problem, Fault)),
+    components(schemas(Problem, Fault, FaultCode, Severity, Place)),
     tags(
         (name = "claims", description = "Requests and assertions: submit, follow, cancel"),
         (name = "tasks", description = "Answers of outside workers and callbacks"),

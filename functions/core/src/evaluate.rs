@@ -65,9 +65,8 @@ pub(crate) fn evaluate(
 }
 
 fn faults(validator: &jsonschema::Validator, body: &Value) -> Vec<Fault> {
-    let fault = |error: jsonschema::ValidationError<'_>| Fault {
-        pointer: error.instance_path().to_string(),
-        detail: error.to_string(),
+    let fault = |error: jsonschema::ValidationError<'_>| {
+        Fault::of_document(error.instance_path().to_string(), error.to_string())
     };
     validator.iter_errors(body).take(MAX_FAULTS).map(fault).collect()
 }

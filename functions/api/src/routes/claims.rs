@@ -108,10 +108,8 @@ fn faults(claim: &NewClaim) -> Vec<Fault> {
     let mut faults = claim.faults();
     let zero = |(key, value): &(&String, &String)| key.contains('\0') || value.contains('\0');
     if claim.attributes.iter().any(|entry| zero(&entry)) {
-        faults.push(Fault {
-            pointer: "/attributes".into(),
-            detail: "holds the character U+0000, which Postgres cannot store".into(),
-        });
+        let detail = "holds the character U+0000, which Postgres cannot store";
+        faults.push(Fault::of_document("/attributes", detail));
     }
     faults
 }
@@ -238,9 +236,8 @@ pub(crate) fn check_failure(error: Option<&str>, cause: Option<&str>) -> Result<
     let faults: Vec<_> = parts
         .into_iter()
         .filter(|(_, text, most)| text.is_some_and(|text| text.chars().count() > *most))
-        .map(|(pointer, _, most)| Fault {
-            pointer: pointer.into(),
-            detail: format!("is longer than {most} characters"),
+        .map(|(pointer, _, most)| {
+            Fault::of_document(pointer, format!("is longer than {most} characters"))
         })
         .collect();
     if faults.is_empty() { Ok(()) } else { Err(Refusal::faulty(Kind::InvalidDocument, faults)) }

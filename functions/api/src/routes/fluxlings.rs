@@ -87,7 +87,7 @@ fn faults(name: &FluxlingName, manifest: &Manifest) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut check = |broken: bool, pointer: &str, detail: String| {
         if broken {
-            faults.push(Fault { pointer: pointer.to_owned(), detail });
+            faults.push(Fault::of_document(pointer, detail));
         }
     };
     check(manifest.name != *name, "/name", format!("must be `{name}`, as in the path"));

@@ -7,7 +7,7 @@ use fluxus_schema::RecipeName;
 use fluxus_schema::api::{PutClaimType, RecipeList, RecipeVersions};
 use fluxus_schema::id::ClaimType;
 use fluxus_schema::limits::MAX_DEFINITION_BYTES;
-use fluxus_schema::problem::Fault;
+use fluxus_schema::problem::{Fault, FaultCode};
 use fluxus_schema::recipe::{PutRecipe, RecipeVersion};
 use http::StatusCode;
 use http::header::LOCATION;
@@ -49,14 +49,12 @@ pub(crate) async fn put(
     let bytes = recipe.definition.to_string().len();
     if bytes > MAX_DEFINITION_BYTES {
         let detail = format!("has {bytes} bytes of JSON; the bound is {MAX_DEFINITION_BYTES}");
-        let fault = Fault { pointer: "/definition".into(), detail };
+        let fault = Fault::new(FaultCode::DefinitionTooLarge, "/definition", detail);
         return Err(Refusal::faulty(Kind::InvalidDefinition, vec![fault]));
     }
     machine::check(&recipe.definition).map_err(|faults| {
-        let within = |fault: Fault| Fault {
-            pointer: format!("/definition{}", fault.pointer),
-            detail: fault.detail,
-        };
+        let within =
+            |fault: Fault| Fault { pointer: format!("/definition{}", fault.pointer), ..fault };
         let faults = faults.into_iter().map(within).collect();
         Refusal::faulty(Kind::InvalidDefinition, faults)
     })?;
@@ -168,5 +166,5 @@ pub(crate) async fn put_claim_type(
 pub(crate) fn schema_fault(at: &str, schema: &serde_json::Value) -> Option<Fault> {
     let error = jsonschema::validator_for(schema).err()?;
     let pointer = format!("{at}{}", error.instance_path());
-    Some(Fault { pointer, detail: format!("is not a valid JSON Schema: {error}") })
+    Some(Fault::of_document(pointer, format!("is not a valid JSON Schema: {error}")))
 }

@@ -40,7 +40,7 @@ pub(crate) async fn succeed(
     let bytes = output.to_string().len();
     if bytes > MAX_PAYLOAD_BYTES {
         let detail = format!("has {bytes} bytes of JSON; the bound is {MAX_PAYLOAD_BYTES}");
-        let fault = Fault { pointer: "/output".into(), detail };
+        let fault = Fault::of_document("/output", detail);
         return Err(Refusal::faulty(Kind::InvalidOutput, vec![fault]));
     }
     let token = TaskToken::from_text(&token);

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use fluxus_schema::problem::Fault;
+use fluxus_schema::problem::{Fault, FaultCode};
 use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
 
@@ -93,7 +93,7 @@ impl Rule {
 
 fn compile(rule: &Value, pointer: &str, depth: usize, faults: &mut Vec<Fault>) -> Option<Node> {
     let mut fault = |pointer: &str, detail: String| {
-        faults.push(Fault { pointer: pointer.to_owned(), detail });
+        faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
         None
     };
     let Value::Object(members) = rule else {

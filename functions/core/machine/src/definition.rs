@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxus_schema::problem::Fault;
+use fluxus_schema::problem::{Fault, FaultCode};
 use fluxus_schema::{Capability, Json, StateName};
 use serde_json::Value;
 
@@ -23,6 +23,8 @@ pub struct Definition {
     pub(crate) start_at: StateId,
     /// How long an execution may take.
     pub(crate) timeout: Option<Duration>,
+    /// What is odd about it, though it can run.
+    pub(crate) warnings: Vec<Fault>,
 }
 
 /// Index of a state in its [`Definition`].
@@ -33,9 +35,14 @@ impl Definition {
     /// Parses, checks and compiles a definition in Amazon States Language.
     ///
     /// # Errors
-    /// Every fault there is, each with the JSON pointer to its place.
+    /// Every fault and warning there is, each with the JSON pointer to its place.
     pub fn parse(definition: &Value) -> Result<Self, Vec<Fault>> {
         parse::definition(definition)
+    }
+
+    /// What is odd about it, though it can run: each is of severity `WARNING`.
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
     }
 
     /// What Fluxus cannot run for real, though the language allows it: integrations with services
@@ -44,10 +51,10 @@ impl Definition {
         self.states
             .iter()
             .filter_map(|state| match &state.kind {
-                Kind::Task(task) => task
-                    .resource
-                    .unsupported()
-                    .map(|detail| Fault { pointer: format!("{}/Resource", state.pointer), detail }),
+                Kind::Task(task) => task.resource.unsupported().map(|detail| {
+                    let pointer = format!("{}/Resource", state.pointer);
+                    Fault::new(FaultCode::UnsupportedResource, pointer, detail)
+                }),
                 _ => None,
             })
             .collect()

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use fluxus_schema::problem::Fault;
+use fluxus_schema::problem::{Fault, FaultCode};
 use serde_json::{Map, Value};
 
 use crate::env::{Env, Failure};
@@ -126,7 +126,7 @@ impl Template {
 fn compile(template: &Value, pointer: &str, depth: usize, faults: &mut Vec<Fault>) -> Node {
     if depth > MAX_DEPTH {
         let detail = format!("A template must not nest more than {MAX_DEPTH} deep");
-        faults.push(Fault { pointer: pointer.to_owned(), detail });
+        faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
         return Node::Static(Value::Null);
     }
     match template {
@@ -171,7 +171,7 @@ fn field(name: &str, value: &Value, pointer: String, faults: &mut Vec<Fault>) ->
                 "The value for the field '{name}' must be a valid JSONPath or a valid intrinsic \
                  function call: {why}"
             );
-            faults.push(Fault { pointer, detail });
+            faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
             Node::Static(Value::Null)
         }
     }

@@ -9,19 +9,30 @@ mod state;
 use std::collections::BTreeMap;
 
 use fluxus_schema::limits::{MAX_DEFINITION_BYTES, MAX_NESTING};
-use fluxus_schema::problem::Fault;
+use fluxus_schema::problem::{Fault, FaultCode};
 use serde_json::Value;
 
 use crate::definition::Definition;
 use field::Fields;
 
-/// Collects what is wrong.
+/// Collects what is wrong, and what is only odd.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
+    /// Notes that a rule of the language is broken.
     pub(crate) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(Fault { pointer: pointer.into(), detail: detail.into() });
+        self.note(FaultCode::SchemaValidationFailed, pointer, detail);
+    }
+
+    /// Notes a fault, or a warning, of another kind.
+    pub(crate) fn note(
+        &mut self,
+        code: FaultCode,
+        pointer: impl Into<String>,
+        detail: impl Into<String>,
+    ) {
+        self.0.push(Fault::new(code, pointer, detail));
     }
 }
 
@@ -30,19 +41,27 @@ pub(crate) fn definition(document: &Value) -> Result<Definition, Vec<Fault>> {
     let mut faults = Faults::default();
     let parsed = checked(document, &mut faults);
     match parsed {
-        Some(definition) if faults.0.is_empty() => Ok(definition),
+        Some(mut definition) if !faults.0.iter().any(Fault::is_error) => {
+            definition.warnings = faults.0;
+            Ok(definition)
+        }
         _ => Err(faults.0),
     }
 }
 
 fn checked(document: &Value, faults: &mut Faults) -> Option<Definition> {
     if fluxus_schema::claim::nesting(document) > MAX_NESTING {
-        faults.add("", format!("is nested deeper than {MAX_NESTING} levels"));
+        faults.note(
+            FaultCode::TooDeeplyNested,
+            "",
+            format!("is nested deeper than {MAX_NESTING} levels"),
+        );
         return None;
     }
     let bytes = document.to_string().len();
     if bytes > MAX_DEFINITION_BYTES {
-        faults.add("", format!("has {bytes} bytes; the bound is {MAX_DEFINITION_BYTES}"));
+        let detail = format!("has {bytes} bytes; the bound is {MAX_DEFINITION_BYTES}");
+        faults.note(FaultCode::DefinitionTooLarge, "", detail);
         return None;
     }
     let mut top = Fields::of(document, String::new(), faults)?;
@@ -65,6 +84,7 @@ fn checked(document: &Value, faults: &mut Faults) -> Option<Definition> {
         by_name,
         start_at,
         timeout: timeout.map(std::time::Duration::from_secs),
+        warnings: Vec::new(),
     })
 }
 

@@ -54,7 +54,7 @@ impl Case {
             Err(faults) => {
                 let list: Vec<_> = faults
                     .iter()
-                    .map(|Fault { pointer, detail }| format!("{pointer}: {detail}"))
+                    .map(|Fault { pointer, detail, .. }| format!("{pointer}: {detail}"))
                     .collect();
                 invalid(&self.id, &list.join("; "))
             }
