@@ -20,11 +20,15 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads RFC 3339, with any offset.
+    /// Reads RFC 3339, with any offset. Between day and time stands a `T`: a blank is refused, as
+    /// the service refuses it.
     ///
     /// # Errors
     /// The reason in words, where the text is not RFC 3339.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.as_bytes().get(10) != Some(&b'T') {
+            return Err("there is no `T` between day and time".to_owned());
+        }
         text.parse::<jiff::Timestamp>()
             .map(|at| Self(at.as_millisecond()))
             .map_err(|error| error.to_string())
@@ -105,6 +109,7 @@ mod tests {
         let at = Timestamp::parse("2026-11-23T17:25:00.5+01:00").expect("reads");
         assert_eq!(at.to_string(), "2026-11-23T16:25:00.500Z");
         assert!(Timestamp::parse("yesterday").is_err());
+        assert!(Timestamp::parse("2026-11-23 17:25:00Z").is_err());
     }
 
     #[test]

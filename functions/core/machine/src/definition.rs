@@ -9,6 +9,7 @@ use fluxus_schema::{Capability, Json, StateName};
 use serde_json::Value;
 
 use crate::comparison::Rule;
+use crate::jsonata;
 use crate::jsonpath::Path;
 use crate::parse;
 use crate::template::{Expression, Template};
@@ -93,7 +94,7 @@ pub(crate) struct State {
     /// JSON pointer to it in the definition.
     pub(crate) pointer: String,
     pub(crate) kind: Kind,
-    pub(crate) flow: DataFlow,
+    pub(crate) flow: Flow,
     pub(crate) assign: Option<Template>,
     pub(crate) then: Then,
     pub(crate) retry: Vec<Retrier>,
@@ -113,7 +114,7 @@ pub(crate) enum Then {
 pub(crate) enum Kind {
     Pass { result: Option<Json> },
     Task(Task),
-    Choice { rules: Vec<(Rule, StateId, Option<Template>)>, default: Option<StateId> },
+    Choice { choices: Vec<Choice>, default: Option<StateId> },
     Wait(Wait),
     Succeed,
     Fail { error: Option<Text>, cause: Option<Text> },
@@ -121,9 +122,57 @@ pub(crate) enum Kind {
     Map(Map),
 }
 
+/// One of the `Choices` of a Choice state.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) condition: Condition,
+    pub(crate) next: StateId,
+    pub(crate) assign: Option<Template>,
+    /// Only in JSONata.
+    pub(crate) output: Option<Template>,
+}
+
+/// When a choice is taken.
+#[derive(Debug)]
+pub(crate) enum Condition {
+    /// JSONPath: a tree of comparisons.
+    Rule(Rule),
+    /// JSONata: an expression, or a plain truth value.
+    Jsonata(Flag),
+}
+
+/// A truth value given as it is or by a JSONata expression.
+#[derive(Debug)]
+pub(crate) enum Flag {
+    Literal(bool),
+    Jsonata(jsonata::Expression),
+}
+
+/// How JSON flows through a state.
+#[derive(Debug)]
+pub(crate) enum Flow {
+    Path(PathFlow),
+    Jsonata(JsonataFlow),
+}
+
+/// The query language of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Language {
+    #[default]
+    JsonPath,
+    Jsonata,
+}
+
+/// How JSON flows through a state whose language is JSONata.
+#[derive(Debug, Default)]
+pub(crate) struct JsonataFlow {
+    pub(crate) arguments: Option<Template>,
+    pub(crate) output: Option<Template>,
+}
+
 /// How JSON flows through a state whose language is JSONPath.
 #[derive(Debug, Default)]
-pub(crate) struct DataFlow {
+pub(crate) struct PathFlow {
     pub(crate) input_path: PathField,
     pub(crate) parameters: Option<Template>,
     pub(crate) result_selector: Option<Template>,
@@ -140,7 +189,7 @@ pub(crate) enum PathField {
     Path(Path),
 }
 
-/// A text given as it is, or by a path or an intrinsic function.
+/// A text given as it is, or computed.
 #[derive(Debug)]
 pub(crate) enum Text {
     Literal(Arc<str>),
@@ -151,11 +200,12 @@ pub(crate) enum Text {
     },
 }
 
-/// A number given as it is or by a path.
+/// A number given as it is, by a path, or by a JSONata expression.
 #[derive(Debug)]
 pub(crate) enum Number {
     Literal(u64),
     Path(Path),
+    Jsonata(jsonata::Expression),
 }
 
 /// A Task state.
@@ -248,15 +298,34 @@ pub(crate) enum Wait {
     Seconds(Number),
     Until(fluxus_schema::Timestamp),
     UntilPath(Path),
+    UntilJsonata(jsonata::Expression),
 }
 
 /// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
-    pub(crate) items_path: Option<Path>,
+    pub(crate) items: Items,
     pub(crate) item_selector: Option<Template>,
     pub(crate) max_concurrency: Option<Number>,
     pub(crate) start_at: StateId,
+}
+
+/// What a Map works on.
+#[derive(Debug)]
+pub(crate) enum Items {
+    /// The state's input.
+    Input,
+    /// What a path finds in it.
+    Path(Path),
+    /// `Items` in JSONata: an expression, or an array that may hold some.
+    Jsonata(ItemsTemplate),
+}
+
+/// `Items` as written.
+#[derive(Debug)]
+pub(crate) enum ItemsTemplate {
+    Expression(jsonata::Expression),
+    Array(Template),
 }
 
 /// One entry of `Retry`.
@@ -275,6 +344,9 @@ pub(crate) struct Retrier {
 pub(crate) struct Catcher {
     pub(crate) errors: Vec<Arc<str>>,
     pub(crate) next: StateId,
+    /// Only in JSONPath.
     pub(crate) result_path: PathField,
+    /// Only in JSONata.
+    pub(crate) output: Option<Template>,
     pub(crate) assign: Option<Template>,
 }

@@ -5,22 +5,30 @@ use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fluxus_schema::Timestamp;
 use serde_json::Value;
 
+use crate::jsonata;
 use crate::jsonpath::{Path, PathFailure, Root};
 
-/// What a path, an intrinsic function, a template or a Choice rule reads. Cheap to make: four
-/// references, and the context object is built only when something asks for it.
+/// What an expression reads. Cheap to make: some references, and the context object is built only
+/// when something asks for it.
 #[derive(Clone, Copy)]
 pub struct Env<'a> {
-    /// What `$` stands for.
+    /// What `$` stands for in JSONPath, and `$states.input` in JSONata.
     pub input: &'a Value,
-    /// What `$$` stands for.
+    /// What `$states.result` stands for, where there is a result.
+    pub result: Option<&'a Value>,
+    /// What `$states.errorOutput` stands for, in a catcher.
+    pub error_output: Option<&'a Value>,
+    /// What `$$` and `$states.context` stand for.
     pub context: &'a dyn Context,
     /// What `$name` stands for.
     pub variables: &'a dyn Variables,
-    /// Where `States.MathRandom` and `States.UUID` draw from.
+    /// Where `States.MathRandom`, `States.UUID` and their like draw from.
     pub entropy: &'a dyn Entropy,
+    /// What `$now()` tells.
+    pub now: Timestamp,
 }
 
 /// The context object, `$$`.
@@ -101,6 +109,43 @@ impl Entropy for Seeded {
 }
 
 impl<'a> Env<'a> {
+    /// A document with what is around it, before there is a result.
+    pub fn new(
+        input: &'a Value,
+        context: &'a dyn Context,
+        variables: &'a dyn Variables,
+        entropy: &'a dyn Entropy,
+        now: Timestamp,
+    ) -> Self {
+        Self { input, result: None, error_output: None, context, variables, entropy, now }
+    }
+
+    /// What a JSONata expression yields; `field` says where it stands, for the failure's text.
+    ///
+    /// # Errors
+    /// [`Failure`] if it fails, or yields nothing, or something that is no JSON.
+    pub fn evaluate(
+        &self,
+        field: &str,
+        expression: &jsonata::Expression,
+    ) -> Result<Value, Failure> {
+        let states = jsonata::States {
+            input: self.input,
+            result: self.result,
+            error_output: self.error_output,
+            context: self.context,
+        };
+        let Self { variables, entropy, now, .. } = *self;
+        let scope = jsonata::Scope { states, variables, entropy, now };
+        let wrong = match expression.eval(&scope) {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => "returned nothing (undefined).".to_owned(),
+            Err(error) if error.is_no_json() => "returned an unsupported result type.".to_owned(),
+            Err(error) => format!("threw an error during evaluation. {error}"),
+        };
+        Err(Failure::query(field, expression, &wrong))
+    }
+
     /// What the path finds.
     ///
     /// # Errors
@@ -130,7 +175,7 @@ pub struct Failure {
 }
 
 /// What failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// A path in a field such as `InputPath`, or in a Choice rule.
     Path,
@@ -140,6 +185,11 @@ pub enum FailureKind {
     Intrinsic,
     /// Putting a result at its `ResultPath`.
     ResultPath,
+    /// A JSONata expression, or what it yielded.
+    Query {
+        /// The field it stands in, such as `Output/total`.
+        location: Option<Box<str>>,
+    },
 }
 
 impl Failure {
@@ -148,6 +198,7 @@ impl Failure {
     pub fn error(&self) -> &'static str {
         match self.kind {
             FailureKind::ResultPath => "States.ResultPathMatchFailure",
+            FailureKind::Query { .. } => "States.QueryEvaluationError",
             _ => "States.Runtime",
         }
     }
@@ -159,6 +210,7 @@ impl Failure {
             FailureKind::ParameterPath => "States.ParameterPathFailure",
             FailureKind::Intrinsic => "States.IntrinsicFailure",
             FailureKind::ResultPath => "States.ResultPathMatchFailure",
+            FailureKind::Query { .. } => "States.QueryEvaluationError",
         }
     }
 
@@ -192,6 +244,37 @@ impl Failure {
             failure.to_string()
         };
         Self { kind: FailureKind::ParameterPath, cause }
+    }
+
+    /// For a JSONata expression in `field`; `wrong` says what it did.
+    pub fn query(field: &str, expression: &jsonata::Expression, wrong: &str) -> Self {
+        let cause = format!(
+            "The JSONata expression '{}' specified for the field '{field}' {wrong}",
+            expression.source()
+        );
+        Self { kind: FailureKind::Query { location: Some(field.into()) }, cause }
+    }
+
+    /// For a JSONata expression in `field` that yielded another type of value than `expected`.
+    pub fn query_type(
+        field: &str,
+        expression: &jsonata::Expression,
+        expected: &str,
+        value: &Value,
+    ) -> Self {
+        let was = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let wrong = format!(
+            "returned an unexpected result type. Expected '{expected}', but was '{was}' for \
+             value: {value}"
+        );
+        Self::query(field, expression, &wrong)
     }
 
     /// For `ResultPath`.

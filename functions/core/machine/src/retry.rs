@@ -44,24 +44,27 @@ pub(crate) fn on_failure(
         stepper.record(kind, Details::new());
     }
     match state.catch.iter().find(|entry| matches(&entry.errors, error)) {
-        Some(catcher) => caught(stepper, catcher, visit, &failure),
+        Some(catcher) => caught(stepper, state, catcher, visit, &failure),
         None => Go::End(failure, matches!(state.kind, Kind::Task(_))),
     }
 }
 
-fn caught(stepper: &mut Stepper<'_>, catcher: &Catcher, visit: Visit, failure: &Failure) -> Go {
+fn caught(
+    stepper: &mut Stepper<'_>,
+    state: &State,
+    catcher: &Catcher,
+    visit: Visit,
+    failure: &Failure,
+) -> Go {
     // The service gives a timeout an empty cause, and `null` where somebody gave none.
     let cause = failure.cause.as_deref().or(is_timeout(failure.error.as_deref()).then_some(""));
     let error = json!({ "Error": failure.error, "Cause": cause });
-    let error = Arc::new(error);
-    let output = data_flow::place(&visit, error.clone(), &catcher.result_path);
-    let assigned = catcher
-        .assign
-        .as_ref()
-        .map_or(Ok(()), |template| data_flow::assign(stepper, &visit, &error, template));
-    match assigned.and(output) {
+    match data_flow::caught(stepper, state, &visit, Arc::new(error), catcher) {
         Ok(output) => Go::Leave(visit, output, Then::Next(catcher.next)),
-        Err(failure) => Go::End(failure, false),
+        Err(failed) => {
+            let failure = stepper.note_evaluation(state, &visit, failed);
+            Go::End(failure, false)
+        }
     }
 }
 

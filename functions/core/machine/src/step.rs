@@ -1,5 +1,7 @@
 //! One step: a branch, an event, and what becomes of it.
 
+use std::sync::Arc;
+
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::{Details, Event, EventKey, EventKind};
 use fluxus_schema::limits::MAX_TRANSITIONS_PER_STEP;
@@ -9,12 +11,13 @@ use serde_json::{Map, Value, json};
 
 use crate::branch::{Branch, Failure, Status, Variables, Visit};
 use crate::context::ExecutionContext;
-use crate::definition::{Definition, Kind, StateId, Then};
+use crate::data_flow::{self, Evaluation, Failed};
+use crate::definition::{Definition, Flow, Kind, State, StateId, Then};
 use crate::effect::Effect;
 use crate::entropy::{Entropy, Purpose};
+use crate::retry;
 use crate::state::branches::{ChildEnd, OpenChild};
 use crate::state::{self, branches, task};
-use crate::{data_flow, retry};
 
 /// Something that happened to a branch.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,7 +154,7 @@ pub fn step(
         (Status::AwaitingTimer { visit, .. }, Input::TimerFired { revision })
             if revision == branch.revision =>
         {
-            Go::Waited(visit)
+            Go::HandOn(visit)
         }
         (
             Status::AwaitingBranches { visit, revision: created, .. },
@@ -227,14 +230,14 @@ pub(crate) enum Go {
     Enter(StateId, Json),
     /// Do a state's work, again or for the first time.
     Run(Visit),
-    /// A Wait state's time is over.
-    Waited(Visit),
+    /// A state without a result is done; its data flow is not.
+    HandOn(Visit),
     /// A state's result is there; its data flow is not done.
     Result(Visit, Json),
     /// Leave a state with this output for what follows it.
     Leave(Visit, Json, Then),
     /// A state failed; its retriers and catchers decide.
-    Fail(Visit, Failure),
+    Fail(Visit, Failed),
     /// Wait for somebody else.
     Await(Status),
     /// The branch failed.
@@ -253,7 +256,7 @@ pub(crate) struct Stepper<'a> {
     pub(crate) revision: u32,
     pub(crate) entropy: Entropy<'a>,
     pub(crate) variables: Variables,
-    /// What the state assigned that is being left.
+    /// What the state assigns that is being left.
     pub(crate) assigned: Map<String, Value>,
     /// Notes that the branches of the state failed, unless it begins them again.
     pub(crate) branches_failed: Option<EventKind>,
@@ -345,7 +348,7 @@ impl<'a> Stepper<'a> {
                     Some(state) => state::run(self, state, visit),
                     None => Go::Lost(visit.state),
                 },
-                Go::Waited(visit) => self.finish_visit(visit, None),
+                Go::HandOn(visit) => self.finish_visit(visit, None),
                 Go::Result(visit, result) => self.finish_visit(visit, Some(result)),
                 Go::Leave(visit, output, then) => {
                     self.exit(&visit, &output);
@@ -354,8 +357,11 @@ impl<'a> Stepper<'a> {
                         Then::End => return self.succeed(output),
                     }
                 }
-                Go::Fail(visit, failure) => match self.definition.state_named(&visit.state) {
-                    Some(state) => retry::on_failure(self, state, visit, failure),
+                Go::Fail(visit, failed) => match self.definition.state_named(&visit.state) {
+                    Some(state) => {
+                        let failure = self.note_evaluation(state, &visit, failed);
+                        retry::on_failure(self, state, visit, failure)
+                    }
                     None => Go::Lost(visit.state),
                 },
                 Go::Await(status) => return status,
@@ -387,15 +393,40 @@ impl<'a> Stepper<'a> {
         let Some(state) = self.definition.state_named(&visit.state) else {
             return Go::Lost(visit.state);
         };
-        if let (None, Some(template)) = (&result, &state.assign)
-            && let Err(failure) = data_flow::assign_from_input(self, state, &visit, template)
-        {
-            return Go::Fail(visit, failure);
-        }
-        match data_flow::output(self, state, &visit, result) {
+        let output = match &state.flow {
+            Flow::Path(_) => None,
+            Flow::Jsonata(flow) => flow.output.as_ref(),
+        };
+        match data_flow::leave(self, state, &visit, result, state.assign.as_ref(), output) {
             Ok(output) => Go::Leave(visit, output, state.then),
-            Err(failure) => Go::Fail(visit, failure),
+            Err(failed) => Go::Fail(visit, failed),
         }
+    }
+
+    /// Notes that an evaluation in JSONata failed, where that was it. What the service evaluates
+    /// on entering a state, it tells of beside the entering: both follow the same event.
+    pub(crate) fn note_evaluation(
+        &mut self,
+        state: &State,
+        visit: &Visit,
+        failed: Failed,
+    ) -> Failure {
+        let Failed { failure, evaluation } = failed;
+        let Some(Evaluation { location, is_late }) = evaluation else { return failure };
+        let entered = self.events.last().filter(|_| self.count == visit.entered_event && !is_late);
+        let previous = entered.map_or(self.last.clone(), |entered| entered.previous.clone());
+        let details = failure_details(&failure)
+            .with_some("location", location.as_deref())
+            .with("state", visit.state.clone());
+        self.last = Some(self.note(EventKind::EvaluationFailed, details, previous));
+        if self.branches_failed.is_none() {
+            self.branches_failed = match state.kind {
+                Kind::Map(_) => Some(EventKind::MapStateFailed),
+                Kind::Parallel { .. } => Some(EventKind::ParallelStateFailed),
+                _ => None,
+            };
+        }
+        failure
     }
 
     fn exit(&mut self, visit: &Visit, output: &Json) {
@@ -405,11 +436,18 @@ impl<'a> Stepper<'a> {
             let mut details =
                 Details::new().with("name", state.name.clone()).with("output", output.clone());
             if !self.assigned.is_empty() {
+                // History shows each value as JSON text, as the service does.
+                let shown =
+                    |(name, value): (&String, &Value)| (name.clone(), json!(value.to_string()));
+                let shown: Map<_, _> = self.assigned.iter().map(shown).collect();
                 details = details
-                    .with("assignedVariables", Value::Object(std::mem::take(&mut self.assigned)))
+                    .with("assignedVariables", Value::Object(shown))
                     .with("assignedVariablesDetails", json!({ "truncated": false }));
             }
             self.record(kind, details);
+        }
+        for (name, value) in std::mem::take(&mut self.assigned) {
+            self.variables.insert(name, Arc::new(value));
         }
     }
 

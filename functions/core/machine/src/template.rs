@@ -1,9 +1,11 @@
-//! Payload templates: `Parameters`, `ResultSelector`, `ItemSelector`, `Assign`.
+//! Payload templates: `Parameters`, `ResultSelector`, `ItemSelector`, `Assign`; and `Arguments`,
+//! `Output` and their like in JSONata.
 //!
-//! In a template, a member whose name ends in `.$` holds a path or an intrinsic function, and its
-//! value takes the member's place under the name without `.$`; all else stands as written. It is
-//! compiled once: parts without such members are kept ready, and a template without any is shared.
-//! Source: States Language, "Payload Template".
+//! In a JSONPath template, a member whose name ends in `.$` holds a path or an intrinsic function,
+//! and its value takes the member's place under the name without `.$`. In a JSONata template, a
+//! string `{% ... %}` anywhere holds an expression. All else stands as written. A template is
+//! compiled once: parts without expressions are kept ready, and one without any is shared.
+//! Source: States Language, "Payload Template", "JSONata".
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::env::{Env, Failure};
 use crate::intrinsic::Intrinsic;
+use crate::jsonata;
 use crate::jsonpath::Path;
 
 /// How deep a template may nest: compiling and evaluating recurse. JSON text nests no deeper.
@@ -32,22 +35,31 @@ enum Node {
     Static(Value),
     Object(Box<[(String, Node)]>),
     Array(Box<[Node]>),
-    /// The field as written, with its `.$`, and what is in it.
+    /// The field and what is in it: as written, with its `.$`, in JSONPath; by its place, such as
+    /// `Output/total`, in JSONata.
     Field(Box<str>, Expression),
 }
 
-/// A path or an intrinsic function: what a member ending in `.$` holds, and `ErrorPath` and
-/// `CausePath` too.
+/// What computes one value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
     /// `$.a`, `$$.State.Name`, `$variable`.
     Path(Path),
     /// `States.X(...)`.
     Call(Intrinsic),
+    /// `{% ... %}`.
+    Jsonata(jsonata::Expression),
+}
+
+/// What stands between `{%` and `%}`, where a text is a JSONata expression. One with anything
+/// around it, a blank even, is plain text.
+pub fn jsonata_source(text: &str) -> Option<&str> {
+    Some(text.strip_prefix("{%")?.strip_suffix("%}")?.trim())
 }
 
 impl Expression {
-    /// Compiles a path or a call.
+    /// Compiles a path or a call, as a member ending in `.$` holds, and `ErrorPath` and
+    /// `CausePath` too.
     ///
     /// # Errors
     /// What is wrong with it, in words.
@@ -70,6 +82,7 @@ impl Expression {
                 Err(failure) => Err(Failure::not_found_in_input(path, &failure, field, env.input)),
             },
             Self::Call(call) => call.eval(env),
+            Self::Jsonata(expression) => env.evaluate(field, expression),
         }
     }
 
@@ -78,18 +91,31 @@ impl Expression {
         match self {
             Self::Path(path) => visit(path),
             Self::Call(call) => call.for_each_path(visit),
+            Self::Jsonata(_) => {}
         }
     }
 }
 
 impl Template {
-    /// Compiles a template.
+    /// Compiles a template in JSONPath.
     ///
     /// # Errors
     /// Every fault there is; the pointers start from the template.
     pub fn parse(template: &Value) -> Result<Self, Vec<Fault>> {
+        Self::compile(template, Language::JsonPath)
+    }
+
+    /// Compiles a template in JSONata, which stands in the field `name`.
+    ///
+    /// # Errors
+    /// Every fault there is; the pointers start from the template.
+    pub fn parse_jsonata(template: &Value, name: &str) -> Result<Self, Vec<Fault>> {
+        Self::compile(template, Language::Jsonata(name))
+    }
+
+    fn compile(template: &Value, language: Language<'_>) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let node = compile(template, "", 0, &mut faults);
+        let node = compile(template, language, "", 0, &mut faults);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -123,7 +149,20 @@ impl Template {
     }
 }
 
-fn compile(template: &Value, pointer: &str, depth: usize, faults: &mut Vec<Fault>) -> Node {
+/// Which members hold expressions. In JSONata, with the field that the template stands in.
+#[derive(Clone, Copy)]
+enum Language<'f> {
+    JsonPath,
+    Jsonata(&'f str),
+}
+
+fn compile(
+    template: &Value,
+    language: Language<'_>,
+    pointer: &str,
+    depth: usize,
+    faults: &mut Vec<Fault>,
+) -> Node {
     if depth > MAX_DEPTH {
         let detail = format!("A template must not nest more than {MAX_DEPTH} deep");
         faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
@@ -134,9 +173,11 @@ fn compile(template: &Value, pointer: &str, depth: usize, faults: &mut Vec<Fault
             let mut nodes: Vec<(String, Node)> = Vec::with_capacity(members.len());
             for (name, value) in members {
                 let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-                nodes.push(match name.strip_suffix(".$") {
-                    Some(plain) => (plain.to_owned(), field(name, value, pointer, faults)),
-                    None => (name.clone(), compile(value, &pointer, depth + 1, faults)),
+                nodes.push(match (language, name.strip_suffix(".$")) {
+                    (Language::JsonPath, Some(plain)) => {
+                        (plain.to_owned(), field(name, value, pointer, faults))
+                    }
+                    _ => (name.clone(), compile(value, language, &pointer, depth + 1, faults)),
                 });
             }
             if nodes.iter().all(|(_, node)| matches!(node, Node::Static(_))) {
@@ -148,14 +189,45 @@ fn compile(template: &Value, pointer: &str, depth: usize, faults: &mut Vec<Fault
             let nodes: Vec<Node> = items
                 .iter()
                 .enumerate()
-                .map(|(at, item)| compile(item, &format!("{pointer}/{at}"), depth + 1, faults))
+                .map(|(at, item)| {
+                    compile(item, language, &format!("{pointer}/{at}"), depth + 1, faults)
+                })
                 .collect();
             if nodes.iter().all(|node| matches!(node, Node::Static(_))) {
                 return Node::Static(template.clone());
             }
             Node::Array(nodes.into())
         }
+        Value::String(text) => match (language, jsonata_source(text)) {
+            (Language::Jsonata(name), Some(source)) => {
+                query(&place(name, pointer), source, pointer, faults)
+            }
+            _ => Node::Static(template.clone()),
+        },
         other => Node::Static(other.clone()),
+    }
+}
+
+/// How the service names a place in a template: `Output/list[0]/total`.
+fn place(name: &str, pointer: &str) -> String {
+    let mut place = name.to_owned();
+    for step in pointer.split('/').skip(1) {
+        match step.parse::<usize>() {
+            Ok(index) => place.push_str(&format!("[{index}]")),
+            Err(_) => place.push_str(&format!("/{}", step.replace("~1", "/").replace("~0", "~"))),
+        }
+    }
+    place
+}
+
+fn query(place: &str, source: &str, pointer: &str, faults: &mut Vec<Fault>) -> Node {
+    match jsonata::Expression::parse(source) {
+        Ok(expression) => Node::Field(place.into(), Expression::Jsonata(expression)),
+        Err(invalid) => {
+            let detail = format!("Invalid JSONata expression '{source}': {invalid}");
+            faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
+            Node::Static(Value::Null)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Choice rules: operators, types and absent values.
 
 use expect_test::expect;
+use fluxus_schema::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -15,7 +16,8 @@ fn eval(rule: &Value, input: &Value) -> String {
             return lines.collect::<Vec<_>>().join("\n");
         }
     };
-    let env = Env { input, context: &json!({"n": 1}), variables: &(), entropy: &Seeded::new(1) };
+    let (context, entropy) = (json!({"n": 1}), Seeded::new(1));
+    let env = Env::new(input, &context, &(), &entropy, Timestamp::default());
     match rule.matches(&env) {
         Ok(matches) => matches.to_string(),
         Err(failure) => failure.to_string(),

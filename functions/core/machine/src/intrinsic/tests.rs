@@ -1,6 +1,7 @@
 //! Each intrinsic function, and what it refuses.
 
 use expect_test::{Expect, expect};
+use fluxus_schema::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -15,7 +16,8 @@ fn eval(call: &str, input: &Value) -> String {
     let context = json!({"Execution": {"Input": {"step": 2}}});
     let variables = [("v".to_owned(), std::sync::Arc::new(json!({"n": 7})))].into();
     let variables: &std::collections::BTreeMap<_, _> = &variables;
-    let env = Env { input, context: &context, variables, entropy: &Seeded::new(1) };
+    let entropy = Seeded::new(1);
+    let env = Env::new(input, &context, variables, &entropy, Timestamp::default());
     match call.eval(&env) {
         Ok(value) => value.to_string(),
         Err(failure) => format!("failed: {}", failure.cause),

@@ -72,6 +72,13 @@ pub struct Error {
     pub message: String,
 }
 
+impl Error {
+    /// Whether all went well, but the result is, or holds, a function.
+    pub fn is_no_json(&self) -> bool {
+        self.code == value::NO_JSON
+    }
+}
+
 impl Expression {
     /// Compiles `source`, without its `{%` and `%}`.
     ///

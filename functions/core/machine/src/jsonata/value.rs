@@ -5,6 +5,9 @@ use serde_json::{Number, Value};
 
 use super::{Error, States};
 
+/// The code of our own where a result is, or holds, a function.
+pub(super) const NO_JSON: &str = "T1006";
+
 /// The object `$states`.
 pub(super) fn states(states: &States<'_>) -> JValue {
     let fields = [
@@ -53,7 +56,7 @@ pub(super) fn to_json(value: &JValue) -> Result<Option<Value>, Error> {
         }
         JValue::Lambda(_) | JValue::Builtin { .. } | JValue::Regex { .. } => {
             return Err(Error {
-                code: "T1006".to_owned(),
+                code: NO_JSON.to_owned(),
                 message: "The result is a function, which is no JSON value".to_owned(),
             });
         }

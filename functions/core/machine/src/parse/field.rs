@@ -7,14 +7,17 @@ use fluxus_schema::limits::MAX_SECONDS;
 use serde_json::{Map, Value};
 
 use super::{Faults, escape};
-use crate::definition::{Number, PathField, Text};
+use crate::definition::{Language, Number, PathField, Text};
+use crate::jsonata;
 use crate::jsonpath::Path;
-use crate::template::{Expression, Template};
+use crate::template::{Expression, Template, jsonata_source};
 
 /// The fields of an object, with a note of those that were asked for.
 pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
     pub(crate) pointer: String,
+    /// The language of the expressions in it.
+    pub(crate) language: Language,
     known: BTreeSet<&'static str>,
 }
 
@@ -24,7 +27,22 @@ impl<'a> Fields<'a> {
             faults.add(pointer, "must be an object");
             return None;
         };
-        Some(Self { object, pointer, known: BTreeSet::new() })
+        Some(Self { object, pointer, language: Language::default(), known: BTreeSet::new() })
+    }
+
+    /// The fields of an object within this one, in the same language.
+    pub(crate) fn within(
+        &self,
+        value: &'a Value,
+        pointer: String,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let language = self.language;
+        Fields::of(value, pointer, faults).map(|fields| Self { language, ..fields })
+    }
+
+    pub(crate) fn is_jsonata(&self) -> bool {
+        self.language == Language::Jsonata
     }
 
     pub(crate) fn at(&self, name: &str) -> String {
@@ -143,7 +161,11 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn template(&mut self, name: &'static str, faults: &mut Faults) -> Option<Template> {
         let value = self.value(name)?;
-        match Template::parse(value) {
+        let parsed = match self.language {
+            Language::JsonPath => Template::parse(value),
+            Language::Jsonata => Template::parse_jsonata(value, name),
+        };
+        match parsed {
             Ok(template) => Some(template),
             Err(found) => {
                 for fault in found {
@@ -154,7 +176,32 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number given as it is under `name`, or by a path under `name_path`; not both.
+    /// The expression under `name`, if that is a text `{% ... %}`.
+    pub(crate) fn expression(
+        &mut self,
+        name: &'static str,
+        faults: &mut Faults,
+    ) -> Option<jsonata::Expression> {
+        let source = jsonata_source(self.get(name)?.as_str()?)?;
+        self.ignore(name);
+        match jsonata::Expression::parse(source) {
+            Ok(expression) => Some(expression),
+            Err(invalid) => {
+                let detail = format!("Invalid JSONata expression '{source}': {invalid}");
+                faults.add(self.at(name), detail);
+                None
+            }
+        }
+    }
+
+    /// Whether the field holds a text `{% ... %}`, and may.
+    fn holds_expression(&self, name: &str) -> bool {
+        let text = self.get(name).and_then(Value::as_str);
+        self.is_jsonata() && text.and_then(jsonata_source).is_some()
+    }
+
+    /// A number given as it is under `name`, or by a path under `name_path`; not both. In JSONata
+    /// as it is, or by an expression.
     pub(crate) fn number(
         &mut self,
         name: &'static str,
@@ -162,6 +209,12 @@ impl<'a> Fields<'a> {
         (least, most): (u64, u64),
         faults: &mut Faults,
     ) -> Option<Number> {
+        if self.holds_expression(name) {
+            return self.expression(name, faults).map(Number::Jsonata);
+        }
+        if self.is_jsonata() {
+            return self.whole(name, least, most, faults).map(Number::Literal);
+        }
         if self.has(name) && self.has(name_path) {
             faults.add(
                 self.pointer.clone(),
@@ -172,13 +225,21 @@ impl<'a> Fields<'a> {
         self.whole(name, least, most, faults).map(Number::Literal).or(path)
     }
 
-    /// A text given as it is under `name`, or by a path or an intrinsic under `name_path`.
+    /// A text given as it is under `name`, or by a path or an intrinsic under `name_path`. In
+    /// JSONata as it is, or by an expression.
     pub(crate) fn text_or_path(
         &mut self,
         name: &'static str,
         name_path: &'static str,
         faults: &mut Faults,
     ) -> Option<Text> {
+        if self.holds_expression(name) {
+            let expression = Expression::Jsonata(self.expression(name, faults)?);
+            return Some(Text::Computed { field: name, expression });
+        }
+        if self.is_jsonata() {
+            return self.text(name, faults).map(|text| Text::Literal(Arc::from(text)));
+        }
         if self.has(name) && self.has(name_path) {
             faults.add(
                 self.pointer.clone(),
@@ -198,18 +259,29 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(crate) fn query_language(&mut self, faults: &mut Faults) {
-        match self.text("QueryLanguage", faults) {
-            None | Some("JSONPath") => {}
-            Some("JSONata") => faults.add(
-                self.at("QueryLanguage"),
-                "JSONata cannot be run yet; write the state in JSONPath",
-            ),
-            Some(other) => faults.add(
-                self.at("QueryLanguage"),
-                format!("`{other}` is not a query language; JSONPath and JSONata are"),
-            ),
-        }
+    /// Reads `QueryLanguage` where it is there; within a machine whose language is `machine`.
+    pub(crate) fn query_language(&mut self, machine: Language, faults: &mut Faults) {
+        self.language = match self.text("QueryLanguage", faults) {
+            None => machine,
+            Some("JSONata") => Language::Jsonata,
+            Some("JSONPath") => {
+                if machine == Language::Jsonata {
+                    faults.add(
+                        self.pointer.clone(),
+                        "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state \
+                         machine",
+                    );
+                }
+                Language::JsonPath
+            }
+            Some(other) => {
+                faults.add(
+                    self.at("QueryLanguage"),
+                    format!("`{other}` is not a query language; JSONPath and JSONata are"),
+                );
+                machine
+            }
+        };
     }
 
     /// Reports every field that nothing asked for.

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::field::Fields;
 use super::{Faults, escape, state};
-use crate::definition::{State, StateId};
+use crate::definition::{Language, State, StateId};
 
 /// All states found so far; the machine that each belongs to bounds where it may go next.
-#[derive(Default)]
 pub(crate) struct Machines<'a> {
+    /// The language of states that name none.
+    language: Language,
     found: Vec<Found<'a>>,
     names: BTreeMap<StateName, StateId>,
     machines: Vec<Machine>,
@@ -33,6 +34,10 @@ struct Machine {
 }
 
 impl<'a> Machines<'a> {
+    pub(crate) fn new(language: Language) -> Self {
+        Self { language, found: Vec::new(), names: BTreeMap::new(), machines: Vec::new() }
+    }
+
     /// Notes the states under `fields` and everything nested in them.
     pub(crate) fn collect(&mut self, fields: &mut Fields<'a>, faults: &mut Faults) {
         let machine = self.machines.len();
@@ -87,7 +92,6 @@ impl<'a> Machines<'a> {
         for (machine, pointer) in nested {
             let Some(mut fields) = Fields::of(machine, pointer, faults) else { continue };
             fields.ignore("Comment");
-            fields.query_language(faults);
             if kind == Some("Map") {
                 state::processor_config(&mut fields, faults);
             }
@@ -114,7 +118,10 @@ impl<'a> Machines<'a> {
         for found in &self.found {
             let mut scope = Scope { machines: self, machine: found.machine, reached: &mut reached };
             let fields = Fields::of(found.value, found.pointer.clone(), faults);
-            let state = fields.and_then(|f| state::compile(&found.name, f, &mut scope, faults));
+            let state = fields.and_then(|mut fields| {
+                fields.query_language(self.language, faults);
+                state::compile(&found.name, fields, &mut scope, faults)
+            });
             complete &= state.is_some();
             compiled.extend(state);
         }

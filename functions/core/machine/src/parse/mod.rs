@@ -12,7 +12,7 @@ use fluxus_schema::limits::{MAX_DEFINITION_BYTES, MAX_NESTING};
 use fluxus_schema::problem::{Fault, FaultCode};
 use serde_json::Value;
 
-use crate::definition::Definition;
+use crate::definition::{Definition, Language};
 use field::Fields;
 
 /// Collects what is wrong, and what is only odd.
@@ -71,9 +71,9 @@ fn checked(document: &Value, faults: &mut Faults) -> Option<Definition> {
     {
         faults.add("/Version", format!("`{version}` is not a version of the language; 1.0 is"));
     }
-    top.query_language(faults);
+    top.query_language(Language::default(), faults);
     let timeout = top.seconds("TimeoutSeconds", faults);
-    let mut machines = machine::Machines::default();
+    let mut machines = machine::Machines::new(top.language);
     machines.collect(&mut top, faults);
     top.report_unknown(faults);
     let compiled = machines.compile(faults)?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Faults;
 use super::field::Fields;
 use super::machine::Scope;
-use crate::definition::{Catcher, Retrier};
+use crate::definition::{Catcher, Language, PathField, Retrier};
 
 /// The service's bound on `MaxAttempts`.
 const MAX_ATTEMPTS: u64 = 99_999_999;
@@ -65,12 +65,15 @@ pub(crate) fn catch(
     let compile = |(index, mut entry): (usize, Fields<'_>)| {
         entry.ignore("Comment");
         let errors = errors(&mut entry, index == last, faults);
-        let result_path = entry.reference_field("ResultPath", faults);
+        let (result_path, output) = match entry.language {
+            Language::JsonPath => (entry.reference_field("ResultPath", faults), None),
+            Language::Jsonata => (PathField::Whole, entry.template("Output", faults)),
+        };
         let assign = entry.template("Assign", faults);
         let next = entry.required("Next", faults).and_then(Value::as_str);
         let next = next.and_then(|name| scope.target(name, entry.at("Next"), faults));
         entry.report_unknown(faults);
-        Some(Catcher { errors, next: next?, result_path, assign })
+        Some(Catcher { errors, next: next?, result_path, output, assign })
     };
     entries.into_iter().enumerate().filter_map(compile).collect()
 }
@@ -86,7 +89,7 @@ fn entries<'a>(
         Some(Value::Array(entries)) => entries
             .iter()
             .enumerate()
-            .filter_map(|(index, entry)| Fields::of(entry, format!("{pointer}/{index}"), faults))
+            .filter_map(|(index, entry)| fields.within(entry, format!("{pointer}/{index}"), faults))
             .collect(),
         Some(_) => {
             faults.add(pointer, "must be an array");

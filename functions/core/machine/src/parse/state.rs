@@ -10,7 +10,11 @@ use super::field::Fields;
 use super::machine::Scope;
 use super::{Faults, escape, policy, resource};
 use crate::comparison::Rule;
-use crate::definition::{DataFlow, Kind, Map, State, Task, Then, Wait};
+use crate::definition::{
+    Choice, Condition, Flag, Flow, Items, ItemsTemplate, JsonataFlow, Kind, Language, Map,
+    PathFlow, State, Task, Then, Wait,
+};
+use crate::template::jsonata_source;
 
 /// Fields that a state of each type may have, beyond those of its own reading.
 const TYPES: &str = "Task, Pass, Choice, Wait, Succeed, Fail, Parallel and Map";
@@ -22,27 +26,17 @@ pub(crate) fn compile(
     faults: &mut Faults,
 ) -> Option<State> {
     fields.ignore("Comment");
-    fields.query_language(faults);
     let kind = fields.required("Type", faults).and_then(Value::as_str).unwrap_or_default();
-    let mut flow = DataFlow::default();
-    if kind != "Fail" {
-        flow.input_path = fields.path_field("InputPath", faults);
-        flow.output_path = fields.path_field("OutputPath", faults);
-    }
-    if matches!(kind, "Task" | "Pass" | "Parallel" | "Map") {
-        flow.result_path = fields.reference_field("ResultPath", faults);
-    }
-    if matches!(kind, "Task" | "Pass" | "Parallel") {
-        flow.parameters = fields.template("Parameters", faults);
-    }
-    if matches!(kind, "Task" | "Parallel" | "Map") {
-        flow.result_selector = fields.template("ResultSelector", faults);
-    }
+    let flow = match fields.language {
+        Language::JsonPath => Flow::Path(path_flow(&mut fields, kind, faults)),
+        Language::Jsonata => Flow::Jsonata(jsonata_flow(&mut fields, kind, faults)),
+    };
     let assign = match kind {
         "Fail" | "Succeed" => None,
         _ => fields.template("Assign", faults),
     };
     let compiled = match kind {
+        "Pass" if fields.is_jsonata() => Some(Kind::Pass { result: None }),
         "Pass" => Some(Kind::Pass { result: fields.value("Result").cloned().map(Arc::new) }),
         "Task" => task(&mut fields, faults),
         "Choice" => choice(&mut fields, scope, faults),
@@ -84,6 +78,35 @@ pub(crate) fn compile(
         retry,
         catch,
     })
+}
+
+fn path_flow(fields: &mut Fields<'_>, kind: &str, faults: &mut Faults) -> PathFlow {
+    let mut flow = PathFlow::default();
+    if kind != "Fail" {
+        flow.input_path = fields.path_field("InputPath", faults);
+        flow.output_path = fields.path_field("OutputPath", faults);
+    }
+    if matches!(kind, "Task" | "Pass" | "Parallel" | "Map") {
+        flow.result_path = fields.reference_field("ResultPath", faults);
+    }
+    if matches!(kind, "Task" | "Pass" | "Parallel") {
+        flow.parameters = fields.template("Parameters", faults);
+    }
+    if matches!(kind, "Task" | "Parallel" | "Map") {
+        flow.result_selector = fields.template("ResultSelector", faults);
+    }
+    flow
+}
+
+fn jsonata_flow(fields: &mut Fields<'_>, kind: &str, faults: &mut Faults) -> JsonataFlow {
+    let mut flow = JsonataFlow::default();
+    if kind != "Fail" {
+        flow.output = fields.template("Output", faults);
+    }
+    if matches!(kind, "Task" | "Parallel") {
+        flow.arguments = fields.template("Arguments", faults);
+    }
+    flow
 }
 
 fn then(fields: &mut Fields<'_>, scope: &mut Scope<'_, '_>, faults: &mut Faults) -> Option<Then> {
@@ -133,29 +156,73 @@ fn choice(fields: &mut Fields<'_>, scope: &mut Scope<'_, '_>, faults: &mut Fault
             return None;
         }
     };
-    let mut rules = Vec::with_capacity(choices.len());
+    let mut compiled = Vec::with_capacity(choices.len());
     for (index, choice) in choices.iter().enumerate() {
-        let Some(mut rule) = Fields::of(choice, format!("{pointer}/{index}"), faults) else {
-            continue;
-        };
-        let assign = rule.template("Assign", faults);
-        let next = rule.required("Next", faults).and_then(Value::as_str);
-        let next = next.and_then(|name| scope.target(name, rule.at("Next"), faults));
-        match Rule::parse(choice) {
-            Ok(compiled) => rules.extend(next.map(|next| (compiled, next, assign))),
-            Err(found) => {
-                for fault in found {
-                    faults.add(format!("{}{}", rule.pointer, fault.pointer), fault.detail);
-                }
+        let entry = fields.within(choice, format!("{pointer}/{index}"), faults);
+        let Some(mut entry) = entry else { continue };
+        let assign = entry.template("Assign", faults);
+        let next = entry.required("Next", faults).and_then(Value::as_str);
+        let next = next.and_then(|name| scope.target(name, entry.at("Next"), faults));
+        let (condition, output) = match entry.language {
+            Language::JsonPath => (rule(&entry, choice, faults), None),
+            Language::Jsonata => {
+                let output = entry.template("Output", faults);
+                let condition = condition(&mut entry, faults);
+                entry.ignore("Comment");
+                entry.report_unknown(faults);
+                (condition, output)
             }
+        };
+        if let (Some(condition), Some(next)) = (condition, next) {
+            compiled.push(Choice { condition, next, assign, output });
         }
     }
-    (rules.len() == choices.len()).then_some(Kind::Choice { rules, default })
+    (compiled.len() == choices.len()).then_some(Kind::Choice { choices: compiled, default })
+}
+
+fn rule(entry: &Fields<'_>, choice: &Value, faults: &mut Faults) -> Option<Condition> {
+    match Rule::parse(choice) {
+        Ok(rule) => Some(Condition::Rule(rule)),
+        Err(found) => {
+            for fault in found {
+                faults.add(format!("{}{}", entry.pointer, fault.pointer), fault.detail);
+            }
+            None
+        }
+    }
+}
+
+fn condition(entry: &mut Fields<'_>, faults: &mut Faults) -> Option<Condition> {
+    let value = entry.required("Condition", faults)?;
+    let flag = match value {
+        Value::Bool(flag) => Some(Flag::Literal(*flag)),
+        Value::String(text) if jsonata_source(text).is_some() => {
+            entry.expression("Condition", faults).map(Flag::Jsonata)
+        }
+        _ => {
+            faults.add(entry.at("Condition"), "must be true, false, or a text `{% ... %}`");
+            None
+        }
+    };
+    flag.map(Condition::Jsonata)
 }
 
 fn wait(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Kind> {
     let seconds = fields.number("Seconds", "SecondsPath", (0, MAX_SECONDS), faults);
-    let until = fields.text("Timestamp", faults).and_then(|text| {
+    let jsonata = fields.is_jsonata();
+    let forms: &[&str] = match jsonata {
+        true => &["Seconds", "Timestamp"],
+        false => &["Seconds", "SecondsPath", "Timestamp", "TimestampPath"],
+    };
+    if forms.iter().filter(|form| fields.has(form)).count() != 1 {
+        faults.add(fields.pointer.clone(), format!("needs exactly one of {}", forms.join(", ")));
+    }
+    let text = fields.text("Timestamp", faults);
+    if jsonata && text.and_then(jsonata_source).is_some() {
+        let until = fields.expression("Timestamp", faults)?;
+        return Some(Kind::Wait(Wait::UntilJsonata(until)));
+    }
+    let until = text.and_then(|text| {
         let until = Timestamp::parse(text).ok();
         if until.is_none() {
             let detail =
@@ -164,13 +231,10 @@ fn wait(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Kind> {
         }
         until
     });
-    let until_path = fields.path("TimestampPath", faults);
-    let forms = ["Seconds", "SecondsPath", "Timestamp", "TimestampPath"];
-    if forms.iter().filter(|form| fields.has(form)).count() != 1 {
-        faults.add(fields.pointer.clone(), format!("needs exactly one of {}", forms.join(", ")));
-    }
+    let until_path =
+        if jsonata { None } else { fields.path("TimestampPath", faults).map(Wait::UntilPath) };
     let wait = seconds.map(Wait::Seconds).or(until.map(Wait::Until));
-    wait.or(until_path.map(Wait::UntilPath)).map(Kind::Wait)
+    wait.or(until_path).map(Kind::Wait)
 }
 
 fn parallel(
@@ -193,15 +257,20 @@ fn parallel(
 }
 
 fn map(fields: &mut Fields<'_>, scope: &mut Scope<'_, '_>, faults: &mut Faults) -> Option<Kind> {
-    let items_path = fields.path("ItemsPath", faults);
+    let items = items(fields, faults);
     let selector = fields.template("ItemSelector", faults);
-    if fields.has("ItemSelector") && fields.has("Parameters") {
-        faults.add(
-            fields.pointer.clone(),
-            "only one of `ItemSelector` and `Parameters` may be there",
-        );
-    }
-    let item_selector = fields.template("Parameters", faults).or(selector);
+    let item_selector = match fields.language {
+        Language::Jsonata => selector,
+        Language::JsonPath => {
+            if fields.has("ItemSelector") && fields.has("Parameters") {
+                faults.add(
+                    fields.pointer.clone(),
+                    "only one of `ItemSelector` and `Parameters` may be there",
+                );
+            }
+            fields.template("Parameters", faults).or(selector)
+        }
+    };
     let bounds = (0, MAX_BRANCHES as u64);
     let max_concurrency = fields.number("MaxConcurrency", "MaxConcurrencyPath", bounds, faults);
     let processors: Vec<_> =
@@ -213,7 +282,31 @@ fn map(fields: &mut Fields<'_>, scope: &mut Scope<'_, '_>, faults: &mut Faults) 
         return None;
     };
     let start_at = scope.start_of(&format!("{}/{}", fields.pointer, escape(processor)))?;
-    Some(Kind::Map(Map { items_path, item_selector, max_concurrency, start_at }))
+    Some(Kind::Map(Map { items: items?, item_selector, max_concurrency, start_at }))
+}
+
+fn items(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Items> {
+    if !fields.is_jsonata() {
+        return match fields.has("ItemsPath") {
+            true => fields.path("ItemsPath", faults).map(Items::Path),
+            false => Some(Items::Input),
+        };
+    }
+    match fields.get("Items") {
+        None => Some(Items::Input),
+        Some(Value::Array(_)) => {
+            let array = fields.template("Items", faults)?;
+            Some(Items::Jsonata(ItemsTemplate::Array(array)))
+        }
+        Some(Value::String(text)) if jsonata_source(text).is_some() => {
+            let expression = fields.expression("Items", faults)?;
+            Some(Items::Jsonata(ItemsTemplate::Expression(expression)))
+        }
+        Some(_) => {
+            faults.add(fields.at("Items"), "must be an array, or a text `{% ... %}`");
+            None
+        }
+    }
 }
 
 /// Checks how a Map's processor is to run.

@@ -136,7 +136,7 @@ pub(crate) fn join(
         open.sort_by_key(|child| child.index);
         note_failure(stepper, &visit, &failed, &open, is_map);
         let failure = failed.outcome.err().unwrap_or_default();
-        return Go::Fail(visit, failure);
+        return Go::Fail(visit, failure.into());
     }
     if let Some(last) = ended.iter().max_by_key(|child| child.at) {
         stepper.last = last.last.clone();

@@ -3,47 +3,61 @@
 //! Source: States Language, "Choice State".
 
 use super::or_fail;
-use crate::branch::{Failure, Visit};
-use crate::comparison::Rule;
-use crate::data_flow::{self, Reading};
-use crate::definition::{State, StateId, Then};
+use crate::branch::Visit;
+use crate::data_flow::{self, Failed, Reading};
+use crate::definition::{Choice, Condition, Flow, State, StateId, Then};
 use crate::step::{Go, Stepper};
-use crate::template::Template;
 
 pub(super) fn run(
     stepper: &mut Stepper<'_>,
     state: &State,
     visit: Visit,
-    rules: &[(Rule, StateId, Option<Template>)],
+    choices: &[Choice],
     default: Option<StateId>,
 ) -> Go {
     or_fail(visit, |visit| {
-        let input = data_flow::selected_input(stepper, state, visit)?;
-        let mut chosen = None;
-        for (rule, next, assign) in rules {
-            let reading = Reading::of(stepper, visit);
-            if data_flow::evaluate(stepper, reading, &input, |env| rule.matches(env))? {
-                chosen = Some((*next, assign.as_ref()));
-                break;
+        let (next, assign, output) = match (chosen(stepper, state, visit, choices)?, default) {
+            (Some(choice), _) => (choice.next, choice.assign.as_ref(), choice.output.as_ref()),
+            (None, Some(default)) => {
+                let output = match &state.flow {
+                    Flow::Path(_) => None,
+                    Flow::Jsonata(flow) => flow.output.as_ref(),
+                };
+                (default, state.assign.as_ref(), output)
             }
-        }
-        let (next, assign) = match (chosen, default) {
-            (Some(chosen), _) => chosen,
-            (None, Some(default)) => (default, state.assign.as_ref()),
             (None, None) => {
-                let cause = format!(
-                    "An error occurred while executing the state '{}' (entered at the event id \
-                     #{}). Failed to transition out of the state. The state does not point to a \
-                     next state.",
-                    visit.state, visit.entered_event
-                );
-                return Err(Failure::new("States.NoChoiceMatched", cause));
+                let cause = "Failed to transition out of the state. The state does not point to a \
+                             next state.";
+                return Err(data_flow::runtime(visit, "States.NoChoiceMatched", cause).into());
             }
         };
-        if let Some(template) = assign {
-            data_flow::assign(stepper, visit, &input, template)?;
-        }
-        let output = data_flow::output(stepper, state, visit, None)?;
+        let output = data_flow::leave(stepper, state, visit, None, assign, output)?;
         Ok(Go::Leave(visit.clone(), output, Then::Next(next)))
     })
+}
+
+/// The first choice whose condition holds.
+fn chosen<'c>(
+    stepper: &Stepper<'_>,
+    state: &State,
+    visit: &Visit,
+    choices: &'c [Choice],
+) -> Result<Option<&'c Choice>, Failed> {
+    let input = data_flow::selected_input(stepper, state, visit)?;
+    let reading = Reading::of(stepper, visit);
+    for (index, choice) in choices.iter().enumerate() {
+        let holds = match &choice.condition {
+            Condition::Rule(rule) => {
+                data_flow::evaluate(stepper, reading, &input, |env| rule.matches(env))?
+            }
+            Condition::Jsonata(flag) => {
+                let place = format!("Choices[{index}]/Condition");
+                data_flow::flag(stepper, visit, &place, flag)?
+            }
+        };
+        if holds {
+            return Ok(Some(choice));
+        }
+    }
+    Ok(None)
 }

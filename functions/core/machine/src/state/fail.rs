@@ -9,14 +9,16 @@ use crate::step::{Go, Stepper};
 
 pub(super) fn run(
     stepper: &mut Stepper<'_>,
-    visit: &Visit,
+    visit: Visit,
     error: Option<&Text>,
     cause: Option<&Text>,
 ) -> Go {
     let read = |text: Option<&Text>| {
-        text.map(|text| data_flow::text(stepper, visit, &visit.input, text)).transpose()
+        text.map(|text| data_flow::text(stepper, &visit, &visit.input, text)).transpose()
     };
-    match read(error).and_then(|error| Ok(Failure { error, cause: read(cause)? })) {
-        Ok(failure) | Err(failure) => Go::End(failure.within_bounds(), false),
+    let read = read(error).and_then(|error| Ok(Failure { error, cause: read(cause)? }));
+    match read {
+        Ok(failure) => Go::End(failure.within_bounds(), false),
+        Err(failed) => Go::Fail(visit, failed),
     }
 }

@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use super::{branches, or_fail};
 use crate::branch::{MapItem, Visit};
-use crate::data_flow::{self, Reading};
-use crate::definition::{Map, State};
+use crate::data_flow::{self, Failed, Reading};
+use crate::definition::{Flow, Items, ItemsTemplate, Map, State};
 use crate::step::{Go, Stepper};
 
 pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Visit) -> Go {
     or_fail(visit, |visit| {
         let input = data_flow::selected_input(stepper, state, visit)?;
-        let items = items(stepper, map, visit, &input)?;
+        let items = items(stepper, state, map, visit, &input)?;
         let limit = match &map.max_concurrency {
             Some(number) => {
-                data_flow::number(stepper, visit, &input, number, ("MaxConcurrencyPath", 0))?
+                data_flow::number(stepper, visit, &input, number, ("MaxConcurrency", 0))?
             }
             None => 0,
         };
@@ -44,7 +44,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
                 in_turns: stepper.begin < length,
                 is_above: false,
             };
-            let reading = Reading { visit, item: Some(&item), token: None };
+            let reading = Reading { item: Some(&item), ..Reading::of(stepper, visit) };
             let child_input = match &map.item_selector {
                 Some(template) => {
                     let made =
@@ -64,24 +64,37 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
 
 fn items(
     stepper: &Stepper<'_>,
+    state: &State,
     map: &Map,
     visit: &Visit,
     input: &Json,
-) -> Result<Vec<Json>, crate::branch::Failure> {
-    let found = match &map.items_path {
-        Some(path) => data_flow::at_path(stepper, Reading::of(stepper, visit), input, path)?,
-        None => (**input).clone(),
+) -> Result<Vec<Json>, Failed> {
+    let reading = Reading::of(stepper, visit);
+    let found = match &map.items {
+        Items::Input => (**input).clone(),
+        Items::Path(path) => data_flow::at_path(stepper, reading, input, path)?,
+        Items::Jsonata(ItemsTemplate::Expression(expression)) => {
+            data_flow::typed(stepper, visit, "Items", expression, "array", Value::is_array)?
+        }
+        Items::Jsonata(ItemsTemplate::Array(template)) => {
+            let made = data_flow::evaluate(stepper, reading, input, |env| template.eval(env))?;
+            Arc::unwrap_or_clone(made)
+        }
     };
     let Value::Array(items) = found else {
-        let cause = match &map.items_path {
-            Some(path) => format!("Reference path \"{path}\" must point to array."),
-            None => "Reference path \"$\" must point to array.".to_owned(),
+        if let Flow::Jsonata(_) = state.flow {
+            let cause = format!("Map state input must be an array but was: {found}");
+            return Err(Failed::query(visit, None, &cause));
+        }
+        let cause = match &map.items {
+            Items::Path(path) => format!("Reference path \"{path}\" must point to array."),
+            _ => "Reference path \"$\" must point to array.".to_owned(),
         };
-        return Err(data_flow::runtime(visit, "States.Runtime", &cause));
+        return Err(data_flow::runtime(visit, "States.Runtime", &cause).into());
     };
     if items.len() > MAX_BRANCHES {
         let cause = format!("The Map has {} items; the bound is {MAX_BRANCHES}", items.len());
-        return Err(data_flow::runtime(visit, "States.Runtime", &cause));
+        return Err(data_flow::runtime(visit, "States.Runtime", &cause).into());
     }
     Ok(items.into_iter().map(Arc::new).collect())
 }

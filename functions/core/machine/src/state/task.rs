@@ -91,8 +91,8 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
             let read = |n| data_flow::number(stepper, visit, &visit.input, n, (field, 1));
             number.map(read).transpose()
         };
-        let timeout_s = seconds(&task.timeout, "TimeoutSecondsPath")?;
-        let heartbeat_s = seconds(&task.heartbeat, "HeartbeatSecondsPath")?;
+        let timeout_s = seconds(&task.timeout, "TimeoutSeconds")?;
+        let heartbeat_s = seconds(&task.heartbeat, "HeartbeatSeconds")?;
         let details = match &task.resource {
             Resource::Lambda { arn } | Resource::Activity { arn } => {
                 Details::new().with("resource", arn.clone()).with("input", input.clone())
@@ -166,7 +166,7 @@ pub(crate) fn on_event(
             start(stepper, resource, &mut task);
             if let Err(failure) = data_flow::bounded(&visit, &output) {
                 stepper.record(names.failed, with_failure(resource, &failure));
-                return Some(Go::Fail(visit, failure));
+                return Some(Go::Fail(visit, failure.into()));
             }
             stepper.record(names.succeeded, resource.details().with("output", output.clone()));
             Some(Go::Result(visit, output))
@@ -177,7 +177,7 @@ pub(crate) fn on_event(
             let timed_out = retry::is_timeout(failure.error.as_deref());
             let kind = if timed_out { names.timed_out } else { names.failed };
             stepper.record(kind, with_failure(resource, &failure));
-            Some(Go::Fail(visit, failure))
+            Some(Go::Fail(visit, failure.into()))
         }
         Input::TaskHeartbeat { token } if is_attempt(&token) || is_callback(&token) => {
             let seconds = task.heartbeat_s?;
@@ -196,7 +196,7 @@ pub(crate) fn on_event(
                 (false, false) => return Some(watch(stepper, visit, task)),
             };
             stepper.record(names.timed_out, with_failure(resource, &failure));
-            Some(Go::Fail(visit, failure))
+            Some(Go::Fail(visit, failure.into()))
         }
         _ => None,
     }

@@ -9,8 +9,8 @@ use fluxus_schema::limits::MAX_SECONDS;
 use serde_json::Value;
 
 use super::or_fail;
-use crate::branch::{Failure, Status, Visit};
-use crate::data_flow::{self, Reading};
+use crate::branch::{Status, Visit};
+use crate::data_flow::{self, Failed, Reading};
 use crate::definition::{Number, State, Wait};
 use crate::effect::Effect;
 use crate::step::{Go, Stepper};
@@ -23,6 +23,19 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, visit: Visit, wait: 
                 stepper.now.plus(Duration::from_secs(seconds(stepper, visit, &input, number)?))
             }
             Wait::Until(due) => *due,
+            Wait::UntilJsonata(expression) => {
+                let is_text = Value::is_string;
+                let value =
+                    data_flow::typed(stepper, visit, "Timestamp", expression, "string", is_text)?;
+                let text = value.as_str().unwrap_or_default();
+                Timestamp::parse(text).map_err(|_| {
+                    let cause = format!(
+                        "The Timestamp field cannot be parsed as an ISO-8601 extended offset \
+                         date-time format string: {text}"
+                    );
+                    Failed::query_late(visit, "Timestamp", &cause)
+                })?
+            }
             Wait::UntilPath(path) => {
                 let reading = Reading::of(stepper, visit);
                 let value = data_flow::at_path(stepper, reading, &input, path)?;
@@ -33,12 +46,12 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, visit: Visit, wait: 
                          offset date-time format string: {path} == {}",
                         data_flow::shown(&value)
                     );
-                    data_flow::runtime(visit, "States.Runtime", &cause)
+                    Failed::from(data_flow::runtime(visit, "States.Runtime", &cause))
                 })?
             }
         };
         if due <= stepper.now {
-            return Ok(Go::Waited(visit.clone()));
+            return Ok(Go::HandOn(visit.clone()));
         }
         stepper.effects.push(Effect::Timer { due, watch: false });
         Ok(Go::Await(Status::AwaitingTimer { visit: visit.clone(), due }))
@@ -51,10 +64,10 @@ fn seconds(
     visit: &Visit,
     input: &Value,
     number: &Number,
-) -> Result<u64, Failure> {
+) -> Result<u64, Failed> {
     let path = match number {
-        Number::Literal(seconds) => return Ok(*seconds),
         Number::Path(path) => path,
+        other => return data_flow::number(stepper, visit, input, other, ("Seconds", 0)),
     };
     let found = data_flow::at_path(stepper, Reading::of(stepper, visit), input, path);
     let value = found.unwrap_or_default();
@@ -67,5 +80,5 @@ fn seconds(
         (None, None) => format!("cannot be parsed as a long value: {path} == {shown}"),
     };
     let cause = format!("The SecondsPath parameter {wrong}");
-    Err(data_flow::runtime(visit, "States.Runtime", &cause))
+    Err(data_flow::runtime(visit, "States.Runtime", &cause).into())
 }

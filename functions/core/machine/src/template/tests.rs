@@ -1,6 +1,7 @@
 //! Payload templates: what is filled in and what stays.
 
 use expect_test::expect;
+use fluxus_schema::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Expression, Template};
@@ -14,7 +15,8 @@ fn eval(template: &Value, input: &Value, context: &dyn Context) -> String {
             return lines.collect::<Vec<_>>().join("\n");
         }
     };
-    match template.eval(&Env { input, context, variables: &(), entropy: &Seeded::new(1) }) {
+    let entropy = Seeded::new(1);
+    match template.eval(&Env::new(input, context, &(), &entropy, Timestamp::default())) {
         Ok(payload) => payload.to_string(),
         Err(failure) => failure.to_string(),
     }
@@ -80,7 +82,8 @@ fn shares_what_is_static_and_builds_no_context_for_it() {
     let template = Template::parse(&json!({"a": [1, {"b": "$.c"}]})).unwrap();
     let context = LazyContext::new(|| unreachable!("nothing refers to the context object"));
     let input = json!({});
-    let env = Env { input: &input, context: &context, variables: &(), entropy: &Seeded::new(1) };
+    let entropy = Seeded::new(1);
+    let env = Env::new(&input, &context, &(), &entropy, Timestamp::default());
     let (one, other) = (template.eval(&env).unwrap(), template.eval(&env).unwrap());
     assert!(template.is_static() && std::sync::Arc::ptr_eq(&one, &other));
 }

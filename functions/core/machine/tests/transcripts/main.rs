@@ -11,6 +11,7 @@ mod support;
 mod branches;
 mod callback;
 mod flow;
+mod jsonata;
 mod retry;
 mod stop;
 mod task;
