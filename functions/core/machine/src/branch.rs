@@ -337,6 +337,14 @@ impl Branch {
         }
     }
 
+    /// The token that calls its task back, where one is awaited.
+    pub(crate) fn callback(&self) -> Option<&TaskToken> {
+        match &self.status {
+            Status::AwaitingTask { task, .. } => task.callback.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether an answer with `token` would be taken: the attempt it names still waits.
     pub fn awaits(&self, token: &TaskToken) -> bool {
         matches!(&self.status, Status::AwaitingTask { task, .. }

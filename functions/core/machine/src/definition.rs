@@ -12,6 +12,7 @@ use crate::comparison::Rule;
 use crate::jsonata;
 use crate::jsonpath::Path;
 use crate::parse;
+use crate::resource::Resource;
 use crate::template::{Expression, Template};
 
 /// A state machine that can be stepped.
@@ -214,82 +215,6 @@ pub(crate) struct Task {
     pub(crate) resource: Resource,
     pub(crate) timeout: Option<Number>,
     pub(crate) heartbeat: Option<Number>,
-}
-
-/// What a task asks for, and how the answer comes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Resource {
-    /// `fluxling:NAME?LABEL=VALUE&...`: whoever has the capability and the labels.
-    Fluxling { capability: Capability, pattern: Pattern, labels: BTreeMap<String, String> },
-    /// `arn:aws:states:::SERVICE:ACTION`: an integration of the service.
-    Service { service: Arc<str>, action: Arc<str>, pattern: Pattern },
-    /// `arn:aws:lambda:...`: a Lambda function by its ARN.
-    Lambda { arn: Arc<str> },
-    /// `arn:aws:states:REGION:ACCOUNT:activity:NAME`: polled by outside workers.
-    Activity { arn: Arc<str> },
-}
-
-/// When a task counts as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pattern {
-    /// When whoever took it answers.
-    RequestResponse,
-    /// When the job it started has ended.
-    Sync,
-    /// The same, with the job's output as JSON.
-    Sync2,
-    /// When somebody calls back with the token.
-    WaitForTaskToken,
-}
-
-impl Pattern {
-    pub(crate) const fn suffix(self) -> &'static str {
-        match self {
-            Self::RequestResponse => "",
-            Self::Sync => ".sync",
-            Self::Sync2 => ".sync:2",
-            Self::WaitForTaskToken => ".waitForTaskToken",
-        }
-    }
-}
-
-impl Resource {
-    pub(crate) fn pattern(&self) -> Pattern {
-        match self {
-            Self::Fluxling { pattern, .. } | Self::Service { pattern, .. } => *pattern,
-            Self::Lambda { .. } | Self::Activity { .. } => Pattern::RequestResponse,
-        }
-    }
-
-    /// The capability that stands for it when a recipe runs for real.
-    pub(crate) fn capability(&self) -> Option<Capability> {
-        match self {
-            Self::Fluxling { capability, .. } => Some(capability.clone()),
-            _ => None,
-        }
-    }
-
-    /// The labels that whoever takes it must have.
-    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
-        match self {
-            Self::Fluxling { labels, .. } => labels.clone(),
-            _ => BTreeMap::new(),
-        }
-    }
-
-    fn unsupported(&self) -> Option<String> {
-        let what = match self {
-            Self::Fluxling { .. } => return None,
-            Self::Service { service, action, pattern } => {
-                format!("the integration `{service}:{action}{}`", pattern.suffix())
-            }
-            Self::Lambda { .. } => "invoking a Lambda function by its ARN".to_owned(),
-            Self::Activity { .. } => "an activity".to_owned(),
-        };
-        Some(format!(
-            "{what} cannot be run yet; name a capability instead, such as `fluxling:http.request`"
-        ))
-    }
 }
 
 /// A Wait state.

@@ -17,6 +17,7 @@ pub mod intrinsic;
 pub mod jsonata;
 pub mod jsonpath;
 mod parse;
+mod resource;
 mod retry;
 mod simulate;
 mod state;

@@ -51,6 +51,23 @@ pub enum Input {
         /// How it went.
         report: Option<TaskReport>,
     },
+    /// The same, told by an event of its own: `TaskSubmitFailed`, `LambdaFunctionScheduleFailed`.
+    TaskFailedAs {
+        /// The attempt's token, or its callback token.
+        token: TaskToken,
+        /// That event.
+        event: EventKind,
+        /// Why.
+        failure: Failure,
+    },
+    /// The request was handed over; what it asked for is not done. Only for tasks that wait for a
+    /// job or a callback.
+    TaskSubmitted {
+        /// The attempt's token.
+        token: TaskToken,
+        /// What the request itself gave back.
+        output: Json,
+    },
     /// The task is still being worked on.
     TaskHeartbeat {
         /// The attempt's token, or its callback token.
@@ -204,6 +221,8 @@ impl Input {
             Self::TaskStarted { .. } => "TaskStarted",
             Self::TaskSucceeded { .. } => "TaskSucceeded",
             Self::TaskFailed { .. } => "TaskFailed",
+            Self::TaskFailedAs { .. } => "TaskFailedAs",
+            Self::TaskSubmitted { .. } => "TaskSubmitted",
             Self::TaskHeartbeat { .. } => "TaskHeartbeat",
             Self::TimerFired { .. } => "TimerFired",
             Self::BranchesEnded { .. } => "BranchesEnded",

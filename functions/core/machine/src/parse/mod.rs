@@ -1,6 +1,7 @@
 //! From the States Language document to a [`Definition`]: finds every fault, not only the first.
 
 mod field;
+mod integrations;
 mod machine;
 mod policy;
 mod resource;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::definition::{Pattern, Resource};
+use super::integrations;
+use crate::resource::{Pattern, Resource};
 
 /// Reads a resource.
 ///
@@ -27,11 +28,15 @@ pub(crate) fn parse(text: &str) -> Result<Resource, String> {
                 // `aws-sdk:SERVICE:ACTION` names the SDK's service and its operation.
                 "aws-sdk" => match action.split_once(':') {
                     Some((sdk, action)) => (format!("aws-sdk:{sdk}"), action),
-                    None => return Err(format!("`{text}` names no action of the SDK")),
+                    None => return Err(unknown(text)),
                 },
                 service => (service.to_owned(), *action),
             };
             let (action, pattern) = split_pattern(action);
+            integrations::check(&service, action, pattern).map_err(|near| match near {
+                Some(near) => format!("{}; there is {near}", unknown(text)),
+                None => unknown(text),
+            })?;
             Ok(Resource::Service {
                 service: Arc::from(service),
                 action: Arc::from(action),
@@ -42,6 +47,14 @@ pub(crate) fn parse(text: &str) -> Result<Resource, String> {
             "`{text}` is not a resource; write `fluxling:CAPABILITY` or an ARN of Step Functions"
         )),
     }
+}
+
+/// In the service's words.
+fn unknown(text: &str) -> String {
+    format!(
+        "The resource provided {text} is not recognized. The value is not a valid resource ARN, or \
+         the resource is not available in this region."
+    )
 }
 
 fn fluxling(text: &str, rest: &str) -> Result<Resource, String> {
@@ -82,9 +95,15 @@ mod tests {
         assert!(shown("arn:aws:states:::states:startExecution.sync:2").contains("Sync2"));
         assert!(shown("arn:aws:states:::aws-sdk:dynamodb:getItem").contains("aws-sdk:dynamodb"));
         assert!(shown("arn:aws:lambda:eu-west-1:1:function:f").contains("Lambda"));
-        for wrong in
-            ["", "fluxling:", "payments", "arn:aws:sqs:::q", "fluxling:a.sync", "fluxling:a?b"]
-        {
+        for wrong in [
+            "",
+            "fluxling:",
+            "payments",
+            "arn:aws:sqs:::q",
+            "fluxling:a.sync",
+            "fluxling:a?b",
+            "arn:aws:states:::dynamodb:query",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

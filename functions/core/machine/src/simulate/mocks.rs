@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use fluxus_schema::TaskToken;
+use fluxus_schema::history::EventKind;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::branch::Failure;
+use crate::state::task::is_before_start;
+use crate::step::Input;
 
 /// Answers by state, then by number of attempt in the order scheduled (`"0"`, or a span `"1-3"`):
 /// the convention of Step Functions Local's mock configuration.
@@ -24,7 +30,7 @@ pub struct Mock {
     pub submitted: Option<Value>,
     /// The history event by which the service tells of the failure, where it is not the plain one.
     #[serde(default)]
-    pub event: Option<String>,
+    pub event: Option<EventKind>,
 }
 
 /// A mocked failure.
@@ -37,6 +43,60 @@ pub struct Throw {
     /// What happened, in words or as a document.
     #[serde(default)]
     pub cause: Value,
+}
+
+impl Mock {
+    /// Whether somebody takes the task up at all.
+    pub(super) fn begins(&self) -> bool {
+        !self.event.is_some_and(is_before_start)
+    }
+
+    /// What happens to the attempt with `token`, whose callback token is `callback`. `in_text`
+    /// says whether its result comes as JSON text: then a string is that text, if it is JSON.
+    pub(super) fn inputs(
+        &self,
+        token: &TaskToken,
+        callback: Option<TaskToken>,
+        in_text: bool,
+    ) -> Vec<Input> {
+        let submitted = self
+            .submitted
+            .clone()
+            .map(|output| Input::TaskSubmitted { token: token.clone(), output: output.into() });
+        let token = callback.unwrap_or_else(|| token.clone());
+        let answer = match (&self.throw, self.event) {
+            (Some(throw), None) => {
+                Input::TaskFailed { token, failure: throw.failure(), report: None }
+            }
+            (Some(throw), Some(event)) => {
+                Input::TaskFailedAs { token, event, failure: throw.failure() }
+            }
+            (None, _) => {
+                let output = self.r#return.clone().unwrap_or_default();
+                let output = if in_text { text_of(output) } else { output };
+                Input::TaskSucceeded { token, output: output.into(), report: None }
+            }
+        };
+        submitted.into_iter().chain([answer]).collect()
+    }
+}
+
+impl Throw {
+    fn failure(&self) -> Failure {
+        let cause = match &self.cause {
+            Value::Null => None,
+            Value::String(text) if text.is_empty() => None,
+            Value::String(text) => Some(text.clone()),
+            document => Some(document.to_string()),
+        };
+        Failure { error: Some(self.error.clone()).filter(|error| !error.is_empty()), cause }
+    }
+}
+
+/// What a JSON text says; any other value as it is.
+fn text_of(value: Value) -> Value {
+    let read = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+    read.unwrap_or(value)
 }
 
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {

@@ -7,11 +7,10 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::{EventRow, HistoryEvent, number};
 use fluxus_schema::{BranchId, Json, Timestamp};
-use serde_json::Value;
 
-use crate::branch::{Failure, Status};
+use crate::branch::{Branch, Failure, Status};
 use crate::context::ExecutionContext;
-use crate::definition::Definition;
+use crate::definition::{Definition, Kind};
 use crate::effect::{Dispatch, Effect};
 use crate::execution::Execution;
 use crate::step::Input;
@@ -45,6 +44,7 @@ pub struct Simulated {
 pub fn simulate(definition: &Definition, context: &ExecutionContext, mocks: &Mocks) -> Simulated {
     let mut run = Simulation {
         execution: Execution::new(definition, context, usize::MAX).with_all_at_hand(),
+        definition,
         mocks,
         attempts: BTreeMap::new(),
         now: context.started_at,
@@ -69,6 +69,7 @@ pub fn simulate(definition: &Definition, context: &ExecutionContext, mocks: &Moc
 
 struct Simulation<'a> {
     execution: Execution<'a>,
+    definition: &'a Definition,
     mocks: &'a Mocks,
     /// Attempts so far, by state.
     attempts: BTreeMap<String, u32>,
@@ -109,23 +110,34 @@ impl Simulation<'_> {
         let taken: Vec<_> = self.scheduled.drain(..).collect();
         let mut answers = Vec::with_capacity(taken.len());
         for (branch, dispatch) in taken {
-            let token = dispatch.token.clone();
             let attempt = self.attempts.entry(dispatch.state.to_string()).or_default();
-            let mock = find(self.mocks, &dispatch.state, *attempt).cloned();
+            let mock = find(self.mocks, &dispatch.state, *attempt);
             *attempt += 1;
-            let _ = self.execution.apply(&branch, Input::TaskStarted { token }, self.now);
+            if mock.is_none_or(Mock::begins) {
+                let token = dispatch.token.clone();
+                let _ = self.execution.apply(&branch, Input::TaskStarted { token }, self.now);
+            }
             match mock {
                 Some(mock) => answers.push((branch, dispatch, mock)),
                 None => self.unanswered.push(dispatch.state.to_string()),
             }
         }
         for (branch, dispatch, mock) in answers {
-            for input in inputs(&self.execution, &branch, &dispatch, mock) {
+            let callback = self.execution.branch(&branch).and_then(Branch::callback).cloned();
+            let in_text = self.answers_in_text(&dispatch.state);
+            for input in mock.inputs(&dispatch.token, callback, in_text) {
                 // An attempt that a failed sibling aborted is answered for nothing.
                 let _ = self.execution.apply(&branch, input, self.now);
             }
         }
         self.collect();
+    }
+
+    fn answers_in_text(&self, state: &str) -> bool {
+        let state = self.definition.state_named(state);
+        state.is_some_and(
+            |state| matches!(&state.kind, Kind::Task(task) if task.resource.answers_in_text()),
+        )
     }
 
     fn collect(&mut self) {
@@ -153,43 +165,4 @@ impl Simulation<'_> {
         let events = number(self.rows, false);
         Simulated { status, output, failure, events, unanswered: self.unanswered }
     }
-}
-
-fn inputs(
-    execution: &Execution<'_>,
-    branch: &BranchId,
-    dispatch: &Dispatch,
-    mock: Mock,
-) -> Vec<Input> {
-    let token = dispatch.token.clone();
-    let callback = execution.branch(branch).and_then(|branch| match &branch.status {
-        Status::AwaitingTask { task, .. } => task.callback.clone(),
-        _ => None,
-    });
-    let mut inputs = Vec::new();
-    if let Some(submitted) = mock.submitted {
-        inputs.push(Input::TaskSucceeded {
-            token: token.clone(),
-            output: submitted.into(),
-            report: None,
-        });
-    }
-    let token = callback.unwrap_or(token);
-    inputs.push(match mock.throw {
-        Some(Throw { error, cause }) => {
-            let cause = match cause {
-                Value::Null => None,
-                Value::String(text) if text.is_empty() => None,
-                Value::String(text) => Some(text),
-                document => Some(document.to_string()),
-            };
-            let error = (!error.is_empty()).then_some(error);
-            Input::TaskFailed { token, failure: Failure { error, cause }, report: None }
-        }
-        None => {
-            let output = mock.r#return.unwrap_or(Value::Null).into();
-            Input::TaskSucceeded { token, output, report: None }
-        }
-    });
-    inputs
 }

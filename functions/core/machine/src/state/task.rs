@@ -4,16 +4,17 @@
 
 use std::time::Duration;
 
-use fluxus_schema::TaskToken;
 use fluxus_schema::history::{Details, EventKind};
 use fluxus_schema::id::TaskAddress;
+use fluxus_schema::{Json, TaskToken};
 
 use super::or_fail;
 use crate::branch::{Attempt, Failure, Status, Visit};
 use crate::data_flow;
-use crate::definition::{Number, Pattern, Resource, State, Task};
+use crate::definition::{Number, State, Task};
 use crate::effect::{Dispatch, Effect};
 use crate::env::Entropy as _;
+use crate::resource::{Pattern, Resource};
 use crate::retry;
 use crate::step::{Go, Input, Stepper, failure_details};
 
@@ -144,8 +145,9 @@ pub(crate) fn on_event(
 ) -> Option<Go> {
     let state = stepper.definition.state_named(&visit.state)?;
     let crate::definition::Kind::Task(Task { resource, .. }) = &state.kind else { return None };
-    // Once the request was handed over, whoever took it has no more say.
-    let is_attempt = |token: &TaskToken| *token == task.token && !task.submitted;
+    // Once the request was handed over, whoever took it has no more say: the callback has.
+    let handed_over = task.submitted && task.callback.is_some();
+    let is_attempt = |token: &TaskToken| *token == task.token && !handed_over;
     let is_callback = |token: &TaskToken| task.callback.as_ref() == Some(token);
     let names = resource.names();
     match event {
@@ -157,10 +159,12 @@ pub(crate) fn on_event(
         Input::TaskSucceeded { token, output, .. }
             if is_attempt(&token) && task.callback.is_some() =>
         {
-            start(stepper, resource, &mut task);
-            stepper.record(EventKind::TaskSubmitted, resource.details().with("output", output));
-            task.submitted = true;
-            Some(watch(stepper, visit, task))
+            Some(submitted(stepper, resource, visit, task, output))
+        }
+        Input::TaskSubmitted { token, output }
+            if is_attempt(&token) && !task.submitted && resource.pattern().submits() =>
+        {
+            Some(submitted(stepper, resource, visit, task, output))
         }
         Input::TaskSucceeded { token, output, .. } if is_attempt(&token) || is_callback(&token) => {
             start(stepper, resource, &mut task);
@@ -178,6 +182,16 @@ pub(crate) fn on_event(
             let kind = if timed_out { names.timed_out } else { names.failed };
             stepper.record(kind, with_failure(resource, &failure));
             Some(Go::Fail(visit, failure.into()))
+        }
+        Input::TaskFailedAs { token, event, failure }
+            if is_attempt(&token) || is_callback(&token) =>
+        {
+            if !is_before_start(event) {
+                start(stepper, resource, &mut task);
+            }
+            let failure = failure.within_bounds();
+            stepper.record(event, with_failure(resource, &failure));
+            Some(Go::Fail(visit, failure))
         }
         Input::TaskHeartbeat { token } if is_attempt(&token) || is_callback(&token) => {
             let seconds = task.heartbeat_s?;
@@ -200,6 +214,32 @@ pub(crate) fn on_event(
         }
         _ => None,
     }
+}
+
+/// Whether an event tells of a task that nobody took up.
+pub(crate) fn is_before_start(event: EventKind) -> bool {
+    use EventKind as Kind;
+    matches!(
+        event,
+        Kind::ActivityScheduleFailed
+            | Kind::LambdaFunctionScheduleFailed
+            | Kind::LambdaFunctionStartFailed
+            | Kind::TaskStartFailed
+    )
+}
+
+/// The request was handed over: what comes of it is told later.
+fn submitted(
+    stepper: &mut Stepper<'_>,
+    resource: &Resource,
+    visit: Visit,
+    mut task: Attempt,
+    output: Json,
+) -> Go {
+    start(stepper, resource, &mut task);
+    stepper.record(EventKind::TaskSubmitted, resource.details().with("output", output));
+    task.submitted = true;
+    watch(stepper, visit, task)
 }
 
 /// The failure of a task that nobody could be given in its time.

@@ -1,0 +1,130 @@
+//! What a Task's `Resource` names, and what of it Fluxus runs for real.
+//!
+//! A simulation runs every resource that the service accepts, since mocks stand for whatever it
+//! names. What cannot be run for real is refused when a recipe is stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fluxus_schema::Capability;
+
+/// What a task asks for, and how the answer comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resource {
+    /// `fluxling:NAME?LABEL=VALUE&...`: whoever has the capability and the labels.
+    Fluxling { capability: Capability, pattern: Pattern, labels: BTreeMap<String, String> },
+    /// `arn:aws:states:::SERVICE:ACTION`: an integration of the service; SERVICE is
+    /// `aws-sdk:NAME` where the action is one of the SDK.
+    Service { service: Arc<str>, action: Arc<str>, pattern: Pattern },
+    /// `arn:aws:lambda:...`: a Lambda function by its ARN.
+    Lambda { arn: Arc<str> },
+    /// `arn:aws:states:REGION:ACCOUNT:activity:NAME`: polled by outside workers.
+    Activity { arn: Arc<str> },
+}
+
+/// When a task counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// When whoever took it answers.
+    RequestResponse,
+    /// When the job it started has ended.
+    Sync,
+    /// The same, with the job's output as JSON.
+    Sync2,
+    /// When somebody calls back with the token.
+    WaitForTaskToken,
+}
+
+impl Pattern {
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::RequestResponse => "",
+            Self::Sync => ".sync",
+            Self::Sync2 => ".sync:2",
+            Self::WaitForTaskToken => ".waitForTaskToken",
+        }
+    }
+
+    /// Whether there is more to wait for once the request was handed over.
+    pub(crate) const fn submits(self) -> bool {
+        !matches!(self, Self::RequestResponse)
+    }
+}
+
+impl Resource {
+    pub(crate) fn pattern(&self) -> Pattern {
+        match self {
+            Self::Fluxling { pattern, .. } | Self::Service { pattern, .. } => *pattern,
+            Self::Lambda { .. } | Self::Activity { .. } => Pattern::RequestResponse,
+        }
+    }
+
+    /// The capability that stands for it when a recipe runs for real.
+    pub(crate) fn capability(&self) -> Option<Capability> {
+        match self {
+            Self::Fluxling { capability, .. } => Some(capability.clone()),
+            _ => None,
+        }
+    }
+
+    /// The labels that whoever takes it must have.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Fluxling { labels, .. } => labels.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Whether whoever does the task hands its result over as JSON text: a Lambda function's
+    /// payload, and the `output` of `SendTaskSuccess`. Other integrations build a document.
+    pub(crate) fn answers_in_text(&self) -> bool {
+        match self {
+            Self::Lambda { .. } | Self::Activity { .. } => true,
+            Self::Service { pattern, .. } => *pattern == Pattern::WaitForTaskToken,
+            Self::Fluxling { .. } => false,
+        }
+    }
+
+    /// Why it cannot be run for real, and the nearest thing that can.
+    pub(crate) fn unsupported(&self) -> Option<String> {
+        let (what, instead) = match self {
+            Self::Fluxling { .. } => return None,
+            Self::Lambda { .. } => ("a Lambda function by its ARN".to_owned(), FUNCTION.to_owned()),
+            Self::Activity { .. } => ("an activity".to_owned(), ACTIVITY.to_owned()),
+            Self::Service { service, action, pattern } => {
+                let suffix = pattern.suffix();
+                (format!("`{service}:{action}{suffix}`"), instead(service, action, *pattern))
+            }
+        };
+        Some(format!("{what} runs only in a simulation, with mocks; {instead}"))
+    }
+}
+
+const FUNCTION: &str =
+    "name the capability of a fluxling that does its work, such as `fluxling:payments.refund`";
+
+const ACTIVITY: &str = "name a capability instead, such as `fluxling:orders.approve`: its fluxlings \
+                        take tasks up as an activity's workers do; with `.waitForTaskToken` \
+                        somebody answers later, through `/v1/tasks/{token}`";
+
+/// What to write for an integration that Fluxus has no way to.
+fn instead(service: &str, action: &str, pattern: Pattern) -> String {
+    match (service, action) {
+        ("lambda", _) => FUNCTION.to_owned(),
+        ("http", _) => "use `fluxling:http.request`".to_owned(),
+        ("aws-sdk:sfn", "sendTaskSuccess" | "sendTaskFailure" | "sendTaskHeartbeat") => {
+            "use `fluxling:http.request` with `/v1/tasks/{token}` of the API".to_owned()
+        }
+        _ => {
+            let service = service.trim_start_matches("aws-sdk:");
+            let suffix = match pattern {
+                Pattern::WaitForTaskToken => pattern.suffix(),
+                _ => "",
+            };
+            format!(
+                "write a fluxling that does it and name its capability, such as \
+                 `fluxling:{service}.{action}{suffix}`"
+            )
+        }
+    }
+}
