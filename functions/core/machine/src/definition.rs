@@ -50,16 +50,26 @@ impl Definition {
     /// What Fluxus cannot run for real, though the language allows it: integrations with services
     /// that no fluxling stands for. Simulation with mocks can run all of them.
     pub fn unsupported(&self) -> Vec<Fault> {
-        self.states
-            .iter()
-            .filter_map(|state| match &state.kind {
-                Kind::Task(task) => task.resource.unsupported().map(|detail| {
-                    let pointer = format!("{}/Resource", state.pointer);
-                    Fault::new(FaultCode::UnsupportedResource, pointer, detail)
-                }),
-                _ => None,
-            })
-            .collect()
+        let faults = self.states.iter().filter_map(|state| match &state.kind {
+            Kind::Task(task) => Some((&state.pointer, task.unsupported()?)),
+            _ => None,
+        });
+        let fault = |(pointer, (field, detail))| {
+            Fault::new(FaultCode::UnsupportedResource, format!("{pointer}/{field}"), detail)
+        };
+        faults.map(fault).collect()
+    }
+
+    /// The same, where only those activities exist that the states named by `is_there` ask for.
+    pub(crate) fn with_activities(mut self, is_there: impl Fn(&StateName) -> bool) -> Self {
+        for state in &mut self.states {
+            if let Kind::Task(Task { resource: Resource::Activity { exists, .. }, .. }) =
+                &mut state.kind
+            {
+                *exists = is_there(&state.name);
+            }
+        }
+        self
     }
 
     /// How long an execution may take before it ends as timed out.
@@ -215,6 +225,8 @@ pub(crate) struct Task {
     pub(crate) resource: Resource,
     pub(crate) timeout: Option<Number>,
     pub(crate) heartbeat: Option<Number>,
+    /// `{"RoleArn": ...}`: the role in which the service would call the resource.
+    pub(crate) credentials: Option<Template>,
 }
 
 /// A Wait state.

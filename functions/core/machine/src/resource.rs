@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use fluxus_schema::Capability;
 
+use crate::definition::Task;
+
 /// What a task asks for, and how the answer comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resource {
@@ -18,8 +20,9 @@ pub(crate) enum Resource {
     Service { service: Arc<str>, action: Arc<str>, pattern: Pattern },
     /// `arn:aws:lambda:...`: a Lambda function by its ARN.
     Lambda { arn: Arc<str> },
-    /// `arn:aws:states:REGION:ACCOUNT:activity:NAME`: polled by outside workers.
-    Activity { arn: Arc<str> },
+    /// `arn:aws:states:REGION:ACCOUNT:activity:NAME`: polled by outside workers. A task that asks
+    /// for one that does not exist fails.
+    Activity { arn: Arc<str>, exists: bool },
 }
 
 /// When a task counts as done.
@@ -34,6 +37,19 @@ pub(crate) enum Pattern {
     /// When somebody calls back with the token.
     WaitForTaskToken,
 }
+
+impl Task {
+    /// The field for which it cannot be run for real, and why.
+    pub(crate) fn unsupported(&self) -> Option<(&'static str, String)> {
+        if let Some(detail) = self.resource.unsupported() {
+            return Some(("Resource", detail));
+        }
+        self.credentials.as_ref().map(|_| ("Credentials", CREDENTIALS.to_owned()))
+    }
+}
+
+const CREDENTIALS: &str = "name an AWS role, which only a simulation can note; leave them out: \
+                           whoever takes the task acts with its own";
 
 impl Pattern {
     pub(crate) const fn suffix(self) -> &'static str {
@@ -86,7 +102,7 @@ impl Resource {
     }
 
     /// Why it cannot be run for real, and the nearest thing that can.
-    pub(crate) fn unsupported(&self) -> Option<String> {
+    fn unsupported(&self) -> Option<String> {
         let (what, instead) = match self {
             Self::Fluxling { .. } => return None,
             Self::Lambda { .. } => ("a Lambda function by its ARN".to_owned(), FUNCTION.to_owned()),

@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Result<Resource, String> {
             Ok(Resource::Lambda { arn: Arc::from(text) })
         }
         ["arn", _, "states", _, _, "activity", name] if !name.is_empty() => {
-            Ok(Resource::Activity { arn: Arc::from(text) })
+            Ok(Resource::Activity { arn: Arc::from(text), exists: true })
         }
         ["arn", _, "states", _, _, service, action]
             if !service.is_empty() && !action.is_empty() =>
@@ -34,7 +34,7 @@ pub(crate) fn parse(text: &str) -> Result<Resource, String> {
             };
             let (action, pattern) = split_pattern(action);
             integrations::check(&service, action, pattern).map_err(|near| match near {
-                Some(near) => format!("{}; there is {near}", unknown(text)),
+                Some(near) => format!("{} There is {near}.", unknown(text)),
                 None => unknown(text),
             })?;
             Ok(Resource::Service {

@@ -14,7 +14,7 @@ use crate::definition::{
     Choice, Condition, Flag, Flow, Items, ItemsTemplate, JsonataFlow, Kind, Language, Map,
     PathFlow, State, Task, Then, Wait,
 };
-use crate::template::jsonata_source;
+use crate::template::{Template, jsonata_source};
 
 /// Fields that a state of each type may have, beyond those of its own reading.
 const TYPES: &str = "Task, Pass, Choice, Wait, Succeed, Fail, Parallel and Map";
@@ -132,17 +132,30 @@ fn task(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Kind> {
         Some(text) => resource::parse(text),
         None => Err("must be a string".to_owned()),
     });
-    fields.ignore("Credentials");
+    let credentials = credentials(fields, faults);
     let seconds = (1, MAX_SECONDS);
     let timeout = fields.number("TimeoutSeconds", "TimeoutSecondsPath", seconds, faults);
     let heartbeat = fields.number("HeartbeatSeconds", "HeartbeatSecondsPath", seconds, faults);
     match named? {
-        Ok(resource) => Some(Kind::Task(Task { resource, timeout, heartbeat })),
+        Ok(resource) => Some(Kind::Task(Task { resource, timeout, heartbeat, credentials })),
         Err(detail) => {
             faults.add(pointer, detail);
             None
         }
     }
+}
+
+fn credentials(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Template> {
+    let value = fields.get("Credentials")?;
+    let mut role = fields.within(value, fields.at("Credentials"), faults)?;
+    role.ignore("RoleArn");
+    let jsonpath = !role.is_jsonata() && role.has("RoleArn.$");
+    role.ignore("RoleArn.$");
+    if !jsonpath {
+        role.required("RoleArn", faults)?;
+    }
+    role.report_unknown(faults);
+    fields.template("Credentials", faults)
 }
 
 fn choice(fields: &mut Fields<'_>, scope: &mut Scope<'_, '_>, faults: &mut Faults) -> Option<Kind> {

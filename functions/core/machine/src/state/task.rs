@@ -7,10 +7,11 @@ use std::time::Duration;
 use fluxus_schema::history::{Details, EventKind};
 use fluxus_schema::id::TaskAddress;
 use fluxus_schema::{Json, TaskToken};
+use serde_json::{Value, json};
 
 use super::or_fail;
 use crate::branch::{Attempt, Failure, Status, Visit};
-use crate::data_flow;
+use crate::data_flow::{self, Failed, Reading};
 use crate::definition::{Number, State, Task};
 use crate::effect::{Dispatch, Effect};
 use crate::env::Entropy as _;
@@ -78,6 +79,10 @@ impl Resource {
 /// Schedules an attempt.
 pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: Visit) -> Go {
     or_fail(visit, |visit| {
+        if let Resource::Activity { arn, exists: false } = &task.resource {
+            let cause = format!("The activity {arn} does not exist.");
+            return Err(data_flow::runtime(visit, "States.Runtime", &cause).into());
+        }
         let address = TaskAddress {
             claim_id: stepper.context.claim_id,
             branch_id: stepper.branch.id.clone(),
@@ -95,7 +100,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
         let timeout_s = seconds(&task.timeout, "TimeoutSeconds")?;
         let heartbeat_s = seconds(&task.heartbeat, "HeartbeatSeconds")?;
         let details = match &task.resource {
-            Resource::Lambda { arn } | Resource::Activity { arn } => {
+            Resource::Lambda { arn } | Resource::Activity { arn, .. } => {
                 Details::new().with("resource", arn.clone()).with("input", input.clone())
             }
             resource => resource
@@ -105,7 +110,8 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
         };
         let details = details
             .with_some("timeoutInSeconds", timeout_s)
-            .with_some("heartbeatInSeconds", heartbeat_s);
+            .with_some("heartbeatInSeconds", heartbeat_s)
+            .with_some("taskCredentials", role(stepper, state, task, visit)?);
         stepper.record(task.resource.names().scheduled, details);
         let after = |seconds| stepper.now.plus(Duration::from_secs(seconds));
         let attempt = Attempt {
@@ -133,6 +139,20 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
         }));
         Ok(watch(stepper, visit.clone(), attempt))
     })
+}
+
+/// The role that a task's credentials name, as its event tells.
+fn role(
+    stepper: &Stepper<'_>,
+    state: &State,
+    task: &Task,
+    visit: &Visit,
+) -> Result<Option<Value>, Failed> {
+    let Some(template) = &task.credentials else { return Ok(None) };
+    let input = data_flow::selected_input(stepper, state, visit)?;
+    let reading = Reading::of(stepper, visit);
+    let credentials = data_flow::evaluate(stepper, reading, &input, |env| template.eval(env))?;
+    Ok(Some(json!({ "roleArn": credentials["RoleArn"] })))
 }
 
 /// Takes what happened to an attempt; nothing if it does not concern it.
@@ -191,7 +211,7 @@ pub(crate) fn on_event(
             }
             let failure = failure.within_bounds();
             stepper.record(event, with_failure(resource, &failure));
-            Some(Go::Fail(visit, failure))
+            Some(Go::Fail(visit, failure.into()))
         }
         Input::TaskHeartbeat { token } if is_attempt(&token) || is_callback(&token) => {
             let seconds = task.heartbeat_s?;

@@ -11,7 +11,7 @@ use fluxus_machine::{
     Made, Rejected, Seed, Status,
 };
 use fluxus_schema::claim::ClaimStatus;
-use fluxus_schema::history::{EventKey, EventRow};
+use fluxus_schema::history::{EventKey, EventKind, EventRow};
 use fluxus_schema::{BranchId, ClaimId, Json, TaskToken, Timestamp};
 use serde_json::{Value, json};
 
@@ -22,6 +22,10 @@ pub enum On {
     Started(&'static str),
     Ok(&'static str, Value),
     Fail(&'static str, &'static str, &'static str),
+    /// It failed, told by an event of its own.
+    FailAs(&'static str, EventKind, &'static str),
+    /// The request was handed over.
+    Submitted(&'static str, Value),
     Beat(&'static str),
     /// Somebody calls back with the token that the recipe gave away.
     Callback(&'static str, Value),
@@ -132,6 +136,8 @@ impl<'a> Run<'a> {
             Ok(name, output) => format!("> Ok {name} {}", self.without_tokens(output)),
             Callback(name, output) => format!("> Callback {name} {}", self.without_tokens(output)),
             Fail(name, error, _) => format!("> Fail {name} {error}"),
+            FailAs(name, event, error) => format!("> FailAs {name} {} {error}", event.as_str()),
+            Submitted(name, output) => format!("> Submitted {name} {output}"),
             CallbackFail(name, error, _) => format!("> CallbackFail {name} {error}"),
             Started(name) => format!("> Started {name}"),
             Beat(name) => format!("> Beat {name}"),
@@ -174,6 +180,7 @@ impl<'a> Run<'a> {
                 self.task(name, on);
             }
             Callback(name, _) | CallbackFail(name, ..) | CallbackBeat(name) => self.task(name, on),
+            FailAs(name, ..) | Submitted(name, _) => self.task(name, on),
         }
     }
 
@@ -205,6 +212,10 @@ impl<'a> Run<'a> {
             Fail(_, error, cause) => {
                 Input::TaskFailed { token, failure: failure(error, cause), report: None }
             }
+            FailAs(_, event, error) => {
+                Input::TaskFailedAs { token, event: *event, failure: failure(error, "") }
+            }
+            Submitted(_, output) => Input::TaskSubmitted { token, output: output.clone().into() },
             Callback(_, output) => {
                 let output = Json::from(output.clone());
                 Input::TaskSucceeded { token: callback(), output, report: None }
@@ -220,7 +231,7 @@ impl<'a> Run<'a> {
             }
             _ => return,
         };
-        let ends = matches!(on, Fail(..) | Callback(..) | CallbackFail(..));
+        let ends = matches!(on, Fail(..) | FailAs(..) | Callback(..) | CallbackFail(..));
         task.answered |= ends || (matches!(on, Ok(..)) && task.callback.is_none());
         self.apply(&branch, input);
     }

@@ -13,6 +13,7 @@ mod callback;
 mod flow;
 mod jsonata;
 mod retry;
+mod service;
 mod stop;
 mod task;
 mod wait;

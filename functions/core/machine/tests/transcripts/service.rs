@@ -1,0 +1,197 @@
+//! Tasks that ask a service of AWS: what only a simulation runs, and child executions.
+
+use expect_test::expect;
+use fluxus_machine::{Case, Definition};
+use fluxus_schema::history::EventKind;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn ask(resource: &str) -> Value {
+    machine(json!({ "Ask": { "Type": "Task", "Resource": resource, "End": true } }))
+}
+
+#[test]
+fn a_job_is_submitted_then_its_end_is_waited_for() {
+    let script = [
+        Started("Ask"),
+        Submitted("Ask", json!({ "JobId": 1 })),
+        Submitted("Ask", json!("twice")),
+        Ok("Ask", json!({ "Status": "SUCCEEDED" })),
+        Ok("Ask#0", json!("twice")),
+    ];
+    check(
+        &ask("arn:aws:states:::batch:submitJob.sync"),
+        &json!({}),
+        &script,
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 TaskStateEntered {"input":{},"name":"Ask"}
+          3 <2 TaskScheduled {"parameters":{}}
+          ! dispatch Ask {}
+          = / awaits task Ask
+        > Started Ask
+          4 <3 TaskStarted
+        > Submitted Ask {"JobId":1}
+          5 <4 TaskSubmitted {"output":{"JobId":1}}
+          = / awaits task Ask (callback)
+        > Submitted Ask "twice"
+          rejected: TaskSubmitted does not fit a branch that is awaiting another answer
+        > Ok Ask {"Status":"SUCCEEDED"}
+          6 <5 TaskSucceeded {"output":{"Status":"SUCCEEDED"}}
+          7 <6 TaskStateExited {"name":"Ask","output":{"Status":"SUCCEEDED"}}
+          8 <7 ExecutionSucceeded {"output":{"Status":"SUCCEEDED"}}
+          = / SUCCEEDED {"Status":"SUCCEEDED"}
+        > Ok Ask#0 "twice"
+          rejected: TaskSucceeded does not fit a branch that is at its end
+    "#]],
+    );
+}
+
+#[test]
+fn whoever_answers_at_once_submits_nothing() {
+    let script = [Submitted("Ask", json!(1)), Ok("Ask", json!(2))];
+    check(
+        &ask("arn:aws:states:::sqs:sendMessage"),
+        &json!({}),
+        &script,
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 TaskStateEntered {"input":{},"name":"Ask"}
+          3 <2 TaskScheduled {"parameters":{}}
+          ! dispatch Ask {}
+          = / awaits task Ask
+        > Submitted Ask 1
+          rejected: TaskSubmitted does not fit a branch that is awaiting another answer
+        > Ok Ask 2
+          4 <3 TaskStarted
+          5 <4 TaskSucceeded {"output":2}
+          6 <5 TaskStateExited {"name":"Ask","output":2}
+          7 <6 ExecutionSucceeded {"output":2}
+          = / SUCCEEDED 2
+    "#]],
+    );
+}
+
+#[test]
+fn a_failure_can_have_an_event_of_its_own() {
+    let batch = ask("arn:aws:states:::batch:submitJob.sync");
+    let script = [FailAs("Ask", EventKind::TaskSubmitFailed, "Batch.ServerException")];
+    check(
+        &batch,
+        &json!({}),
+        &script,
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 TaskStateEntered {"input":{},"name":"Ask"}
+          3 <2 TaskScheduled {"parameters":{}}
+          ! dispatch Ask {}
+          = / awaits task Ask
+        > FailAs Ask TaskSubmitFailed Batch.ServerException
+          4 <3 TaskStarted
+          5 <4 TaskSubmitFailed {"error":"Batch.ServerException"}
+          6 <5 ExecutionFailed {"error":"Batch.ServerException"}
+          = / FAILED Batch.ServerException: -
+    "#]],
+    );
+    let function = ask("arn:aws:lambda:us-east-1:1:function:f");
+    let script = [FailAs("Ask", EventKind::LambdaFunctionScheduleFailed, "States.Runtime")];
+    check(
+        &function,
+        &json!({}),
+        &script,
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 TaskStateEntered {"input":{},"name":"Ask"}
+          3 <2 LambdaFunctionScheduled {"input":{}}
+          ! dispatch Ask {}
+          = / awaits task Ask
+        > FailAs Ask LambdaFunctionScheduleFailed States.Runtime
+          4 <3 LambdaFunctionScheduleFailed {"error":"States.Runtime"}
+          5 <4 ExecutionFailed {"error":"States.Runtime"}
+          = / FAILED States.Runtime: -
+    "#]],
+    );
+}
+
+#[test]
+fn credentials_are_noted() {
+    let definition = machine(json!({
+        "Ask": {
+            "Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true,
+            "Credentials": { "RoleArn.$": "$.role" }
+        }
+    }));
+    check(
+        &definition,
+        &json!({ "role": "arn:aws:iam::1:role/r" }),
+        &[],
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{"role":"arn:aws:iam::1:role/r"}}
+          2 <0 TaskStateEntered {"input":{"role":"arn:aws:iam::1:role/r"},"name":"Ask"}
+          3 <2 TaskScheduled {"parameters":{"role":"arn:aws:iam::1:role/r"},"taskCredentials":{"roleArn":"arn:aws:iam::1:role/r"}}
+          ! dispatch Ask {"role":"arn:aws:iam::1:role/r"}
+          = / awaits task Ask
+    "#]],
+    );
+}
+
+#[test]
+fn results_in_text_are_read() {
+    let result = |resource: &str| {
+        let mocks = json!({ "Ask": { "0": { "Return": "[1]" } } });
+        let case = json!({ "id": "", "definition": ask(resource), "mocks": mocks });
+        let case: Case = serde_json::from_value(case).expect("a case");
+        case.run()["output"].clone()
+    };
+    assert_eq!(result("arn:aws:lambda:us-east-1:1:function:f"), json!([1]));
+    assert_eq!(result("arn:aws:states:us-east-1:1:activity:a"), json!([1]));
+    assert_eq!(result("arn:aws:states:::sqs:sendMessage.waitForTaskToken"), json!([1]));
+    assert_eq!(result("arn:aws:states:::lambda:invoke"), json!("[1]"));
+    assert_eq!(result("fluxling:count"), json!("[1]"));
+}
+
+#[test]
+fn an_activity_that_nobody_made_fails_its_task() {
+    let definition = ask("arn:aws:states:us-east-1:1:activity:a");
+    let case = json!({ "id": "", "definition": definition });
+    let case: Case = serde_json::from_value(case).expect("a case");
+    let ended = case.run();
+    expect![[r#""States.Runtime": "An error occurred while executing the state 'Ask' (entered at the event id #2). The activity arn:aws:states:us-east-1:1:activity:a does not exist.""#]].assert_eq(&format!("{}: {}", ended["error"], ended["cause"]));
+}
+
+#[test]
+fn what_cannot_be_run_for_real_is_told_with_what_can() {
+    let told = |resource: &str| -> String {
+        let definition = Definition::parse(&ask(resource)).expect("a definition");
+        let faults = definition.unsupported();
+        faults.iter().map(|fault| format!("{}: {}\n", fault.pointer, fault.detail)).collect()
+    };
+    let all = [
+        "arn:aws:lambda:us-east-1:1:function:f",
+        "arn:aws:states:us-east-1:1:activity:a",
+        "arn:aws:states:::lambda:invoke",
+        "arn:aws:states:::http:invoke",
+        "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+        "arn:aws:states:::aws-sdk:s3:getObject",
+        "arn:aws:states:::aws-sdk:sfn:sendTaskSuccess",
+        "arn:aws:states:::batch:submitJob.sync",
+        "fluxling:works",
+    ]
+    .map(told);
+    expect![[r#"
+        /States/Ask/Resource: a Lambda function by its ARN runs only in a simulation, with mocks; name the capability of a fluxling that does its work, such as `fluxling:payments.refund`
+        /States/Ask/Resource: an activity runs only in a simulation, with mocks; name a capability instead, such as `fluxling:orders.approve`: its fluxlings take tasks up as an activity's workers do; with `.waitForTaskToken` somebody answers later, through `/v1/tasks/{token}`
+        /States/Ask/Resource: `lambda:invoke` runs only in a simulation, with mocks; name the capability of a fluxling that does its work, such as `fluxling:payments.refund`
+        /States/Ask/Resource: `http:invoke` runs only in a simulation, with mocks; use `fluxling:http.request`
+        /States/Ask/Resource: `sqs:sendMessage.waitForTaskToken` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:sqs.sendMessage.waitForTaskToken`
+        /States/Ask/Resource: `aws-sdk:s3:getObject` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:s3.getObject`
+        /States/Ask/Resource: `aws-sdk:sfn:sendTaskSuccess` runs only in a simulation, with mocks; use `fluxling:http.request` with `/v1/tasks/{token}` of the API
+        /States/Ask/Resource: `batch:submitJob.sync` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:batch.submitJob`
+    "#]].assert_eq(&all.concat());
+}
