@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::Json;
@@ -221,29 +221,70 @@ pub struct HistoryEvent {
 /// `ours` says whether events that the service does not have are kept.
 pub fn number(mut rows: Vec<EventRow>, ours: bool) -> Vec<HistoryEvent> {
     rows.sort_by(|a, b| (a.at, &a.branch_id, a.revision).cmp(&(b.at, &b.branch_id, b.revision)));
-    let mut ids = HashMap::new();
-    let mut numbered = Vec::new();
-    for row in rows {
-        for (position, event) in (0u32..).zip(row.events) {
+    let count = rows.iter().map(|row| row.events.len()).sum();
+    let mut numbered = Vec::with_capacity(count);
+    // One entry for each row, not for each event: its ids are consecutive.
+    let mut texts = Texts::default();
+    let mut rows_before: HashMap<(BranchId, u32), RowIds> = HashMap::with_capacity(rows.len());
+    for EventRow { branch_id, revision, at, events } in rows {
+        let mut own = RowIds { first: numbered.len() as u64 + 1, left_out: Vec::new() };
+        for (position, event) in (0u32..).zip(events) {
             if !ours && event.kind.is_ours() {
+                own.left_out.push(position);
                 continue;
             }
-            let id = numbered.len() as u64 + 1;
-            let key =
-                EventKey { branch_id: row.branch_id.clone(), revision: row.revision, position };
-            ids.insert(key, id);
-            let previous = event.previous.as_ref().and_then(|key| ids.get(key)).copied();
+            let previous = event.previous.and_then(|key| {
+                if key.revision == revision && key.branch_id == branch_id {
+                    return (key.position < position).then(|| own.of(key.position)).flatten();
+                }
+                rows_before.get(&(key.branch_id, key.revision))?.of(key.position)
+            });
             numbered.push(HistoryEvent {
-                id,
+                id: numbered.len() as u64 + 1,
                 previous_event_id: previous.unwrap_or(0),
-                timestamp: row.at.timestamp(),
+                timestamp: at.timestamp(),
                 kind: event.kind,
-                branch: row.branch_id.clone(),
-                details: event.kind.render(event.details),
+                branch: branch_id.clone(),
+                details: event.kind.render(event.details, &mut texts),
             });
         }
+        rows_before.insert((branch_id, revision), own);
     }
     numbered
+}
+
+/// The document rendered last, with its text: one state's output is the next one's input.
+#[derive(Default)]
+struct Texts(Option<(Json, String)>);
+
+impl Texts {
+    fn of(&mut self, json: Json) -> String {
+        match &self.0 {
+            Some((last, text)) if Arc::ptr_eq(last, &json) => text.clone(),
+            _ => {
+                let text = json.to_string();
+                self.0 = Some((json, text.clone()));
+                text
+            }
+        }
+    }
+}
+
+/// The ids of one row's events.
+struct RowIds {
+    first: u64,
+    /// Positions of events that have none.
+    left_out: Vec<u32>,
+}
+
+impl RowIds {
+    fn of(&self, position: u32) -> Option<u64> {
+        if self.left_out.contains(&position) {
+            return None;
+        }
+        let left_out = self.left_out.iter().filter(|before| **before < position).count();
+        Some(self.first + u64::from(position) - left_out as u64)
+    }
 }
 
 macro_rules! kinds {
@@ -356,28 +397,27 @@ impl EventKind {
 
     /// The details as the service gives them: inputs, outputs and parameters as JSON text, each
     /// input and output with a word on whether it was cut (it never is).
-    fn render(self, details: Details) -> Map<String, Value> {
+    fn render(self, details: Details, texts: &mut Texts) -> Map<String, Value> {
         let field = self.details_field();
-        let mut rendered = Map::new();
         if field.is_empty() {
-            return rendered;
+            return Map::new();
         }
-        let mut object = Map::new();
+        let mut object = Map::with_capacity(2 * details.0.len());
         for (name, detail) in details.0 {
             let as_text = !self.is_ours() && matches!(&*name, "input" | "output" | "parameters");
             let value = match detail {
-                Detail::Json(json) if as_text => Value::String(json.to_string()),
+                Detail::Json(json) if as_text => Value::String(texts.of(json)),
                 Detail::Json(json) => Arc::unwrap_or_clone(json),
                 Detail::Text(text) => Value::String(text.to_string()),
                 Detail::Number(number) => number.into(),
             };
             object.insert(name.to_string(), value);
             if as_text && name != "parameters" {
-                object.insert(format!("{name}Details"), json!({"truncated": false}));
+                let whole = Map::from_iter([("truncated".to_owned(), Value::Bool(false))]);
+                object.insert(format!("{name}Details"), Value::Object(whole));
             }
         }
-        rendered.insert(field.to_owned(), Value::Object(object));
-        rendered
+        Map::from_iter([(field.to_owned(), Value::Object(object))])
     }
 }
 

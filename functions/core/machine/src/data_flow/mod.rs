@@ -126,8 +126,10 @@ pub(crate) fn bounded(visit: &Visit, made: &Value) -> Result<(), Failure> {
     Err(Failure::new("States.DataLimitExceeded", cause))
 }
 
-/// Whether a document takes more than `most` bytes as JSON; stops counting there.
+/// Whether a document takes more than `most` bytes as JSON. Most are so small that a glance at
+/// their parts tells.
 fn is_larger_than(value: &Value, most: usize) -> bool {
+    /// Stops counting past the bound.
     struct Counter(usize);
     impl std::io::Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -143,5 +145,29 @@ fn is_larger_than(value: &Value, most: usize) -> bool {
             Ok(())
         }
     }
-    serde_json::to_writer(Counter(most), value).is_err()
+    at_most(value, most).is_none() && serde_json::to_writer(Counter(most), value).is_err()
+}
+
+/// What is left of `room` bytes after `value`, if it takes no more than that whatever characters
+/// its texts hold.
+fn at_most(value: &Value, room: usize) -> Option<usize> {
+    /// Of any number, `null`, `true` and `false`, with the comma behind it.
+    const SCALAR: usize = 32;
+    /// Two quotes or brackets, a comma, a colon.
+    const AROUND: usize = 4;
+    /// `\u001f` is the longest escape of one byte.
+    const ESCAPE: usize = 6;
+    let text = |text: &str| text.len().saturating_mul(ESCAPE).saturating_add(AROUND);
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => room.checked_sub(SCALAR),
+        Value::String(string) => room.checked_sub(text(string)),
+        Value::Array(items) => {
+            items.iter().try_fold(room.checked_sub(AROUND)?, |room, item| at_most(item, room))
+        }
+        Value::Object(members) => {
+            members.iter().try_fold(room.checked_sub(AROUND)?, |room, (name, value)| {
+                at_most(value, room.checked_sub(text(name))?)
+            })
+        }
+    }
 }
