@@ -20,6 +20,7 @@ mod parse;
 mod resource;
 mod retry;
 mod simulate;
+pub mod source;
 mod state;
 mod step;
 pub mod template;
