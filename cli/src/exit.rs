@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use fluxus_schema::ClaimStatus;
 
 use crate::client::ClientError;
+use crate::report::Faulty;
 
 /// The table at the end of `fluxus --help`.
 pub const HELP: &str = "\
@@ -62,6 +63,9 @@ impl Exit {
         let known = error.chain().find_map(|cause| {
             if cause.is::<Usage>() {
                 return Some(Self::Usage);
+            }
+            if let Some(faulty) = cause.downcast_ref::<Faulty>() {
+                return Some(faulty.exit());
             }
             cause.downcast_ref::<ClientError>().map(ClientError::exit)
         });

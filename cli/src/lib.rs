@@ -20,6 +20,7 @@ pub mod output;
 pub mod paging;
 pub mod problem;
 pub mod recipe;
+pub mod report;
 pub mod simulate;
 pub mod source;
 pub mod story;

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use fluxus_schema::problem::Fault;
 
 use crate::client::ClientError;
+use crate::report::Faulty;
 use crate::table::clean;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -13,6 +14,9 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// The text for an error: a refused document with each of its faults, anything else as its chain
 /// of causes.
 pub fn render(error: &anyhow::Error) -> String {
+    if let Some(faulty) = error.chain().find_map(|cause| cause.downcast_ref::<Faulty>()) {
+        return faulty.render(None);
+    }
     let mut text = format!("{ERROR}error:{ERROR:#} ");
     let refused = error.chain().find_map(|cause| match cause.downcast_ref::<ClientError>() {
         Some(ClientError::Refused(problem)) => Some(problem),

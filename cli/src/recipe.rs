@@ -7,6 +7,7 @@ pub mod validate;
 use std::path::Path;
 
 use clap::Subcommand;
+use fluxus_machine::source::Format;
 use fluxus_schema::Timestamp;
 use fluxus_schema::api::RecipeList;
 use fluxus_schema::recipe::RecipeVersion;
@@ -25,7 +26,7 @@ use crate::table::{Cell, Column, Table, facts};
 pub enum Command {
     /// Put a recipe: its next version, which runs new claims from now on
     Put(put::Args),
-    /// Check a recipe without a server; prints every fault with its place and line
+    /// Check recipes without a server; prints every fault with its place, as a compiler does
     Validate(validate::Args),
     /// List all recipes
     List,
@@ -127,8 +128,8 @@ fn render(recipe: &RecipeVersion, now: Timestamp, width: Option<usize>) -> Strin
 
 async fn draw(recipe: &str, global: &Global, printer: Printer) -> anyhow::Result<Exit> {
     let path = Path::new(recipe);
-    let definition = if path.is_file() || recipe.ends_with(".json") {
-        source::file(path)?.0
+    let definition = if path.is_file() || Format::of_name(recipe).is_some() || recipe == "-" {
+        source::file(path)?.source.into_value()
     } else {
         let document = get(&Client::new(global)?, recipe, None).await?;
         document.read::<RecipeVersion>()?.definition

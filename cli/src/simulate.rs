@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use fluxus_machine::{Case, Definition, ExecutionContext, Mocks, Simulated, simulate};
-use fluxus_schema::problem::Fault;
 use serde_json::json;
 
-use crate::exit::{Exit, Usage};
+use crate::exit::Exit;
 use crate::output::Format;
+use crate::report::Faulty;
 use crate::source;
 use crate::story::Story;
 
@@ -48,32 +48,24 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
-    let (document, text) = source::file(file)?;
+    let document = source::file(file)?;
     let input = match args.input.as_deref() {
         None => json!({}),
         Some(text) => match serde_json::from_str(text) {
             Ok(input) => input,
             Err(_) => {
-                source::file(Path::new(text)).context("--input is neither JSON nor a file")?.0
+                let input = source::file(Path::new(text));
+                input.context("--input is neither JSON nor a file")?.source.into_value()
             }
         },
     };
     let mocks = match &args.mocks {
         None => Mocks::new(),
-        Some(file) => serde_json::from_value(source::file(file)?.0)
+        Some(file) => serde_json::from_value(source::file(file)?.source.into_value())
             .with_context(|| format!("read the mocks in {}", file.display()))?,
     };
-    let definition = match Definition::parse(&document) {
-        Ok(definition) => definition,
-        Err(faults) => {
-            let at = |Fault { pointer, detail, .. }: &Fault| {
-                let line = source::line_of(&text, pointer);
-                format!("{}:{line}: {pointer} {detail}", file.display())
-            };
-            let list: Vec<_> = faults.iter().map(at).collect();
-            return Err(Usage(format!("not a valid recipe:\n{}", list.join("\n"))).into());
-        }
-    };
+    let definition = Definition::parse(document.source.value())
+        .map_err(|faults| Faulty::new(vec![document.report(faults)]))?;
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = name.as_deref().unwrap_or("recipe");
     let context = ExecutionContext::simulated(name, None, input);

@@ -11,7 +11,8 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutRecipe {
-    /// The state machine in Amazon States Language.
+    /// The state machine in Amazon States Language: an object, or a string with its text in JSON,
+    /// JSON with comments or YAML. Faults of a text come with line and column.
     #[schema(value_type = Value)]
     pub definition: Value,
     /// The claim types it fulfils. A type goes to the recipe that named it last.

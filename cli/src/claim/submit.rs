@@ -138,7 +138,7 @@ async fn wait_for_end(
 pub fn new_claim(args: &Args) -> anyhow::Result<NewClaim> {
     let mut claim: NewClaim = match (&args.file, &args.claim_type) {
         (Some(path), _) => {
-            let (value, _) = source::file(path)?;
+            let value = source::file(path)?.source.into_value();
             serde_json::from_value(value)
                 .map_err(|error| Usage(format!("`{}` is no claim: {error}", path.display())))?
         }

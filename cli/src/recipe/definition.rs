@@ -4,10 +4,10 @@ use fluxus_machine::Definition;
 use fluxus_schema::problem::Fault;
 use serde_json::Value;
 
-/// Every fault of a definition, as the server would find them; none where it can be put.
+/// Every fault of a definition, as the server would find them, and every warning.
 pub fn faults(definition: &Value) -> Vec<Fault> {
     match Definition::parse(definition) {
-        Ok(definition) => definition.unsupported(),
+        Ok(definition) => [definition.unsupported(), definition.warnings().to_vec()].concat(),
         Err(faults) => faults,
     }
 }

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use fluxus_schema::api::PutClaimType;
 use fluxus_schema::id::{ClaimType, RecipeName};
+use fluxus_schema::problem::Fault;
 use fluxus_schema::recipe::{PutRecipe, RecipeVersion};
 
+use super::definition;
 use crate::client::{Client, ClientError};
 use crate::exit::Exit;
 use crate::output::{Printer, note};
-use crate::source;
+use crate::report::Faulty;
+use crate::source::{self, Document};
 
 /// The recipe.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,7 +26,7 @@ Examples:
 pub struct Args {
     /// The recipe's name
     pub name: RecipeName,
-    /// File with the recipe, in Amazon States Language
+    /// File with the recipe, in Amazon States Language: JSON, JSON with comments or YAML
     pub file: PathBuf,
     /// A claim type that it fulfils; may be given several times
     #[arg(long = "claim-type", value_name = "TYPE")]
@@ -44,15 +47,21 @@ fn parse_schema(text: &str) -> Result<(ClaimType, PathBuf), String> {
 /// Where a file is not what it should be (nothing is sent then), or the server cannot be reached
 /// or refuses.
 pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
-    let (definition, text) = source::file(&args.file)?;
+    let file = source::file(&args.file)?;
     let schemas = args.schemas.iter().map(|(name, path)| {
-        let (schema, _) = source::file(path)?;
+        let schema = source::file(path)?.source.into_value();
         anyhow::Ok((name, PutClaimType { schema }))
     });
     let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
+    let definition = file.source.value().clone();
     let recipe = PutRecipe { definition, claim_types: args.claim_types.clone() };
     let put = client.put(&["recipes", args.name.as_str()])?.body(&recipe)?;
-    let document = put.send().await.map_err(|error| with_lines(error, &text))?;
+    let document = put.send().await.map_err(|error| in_file(error, &file))?;
+    let warnings = definition::faults(file.source.value());
+    let warnings = file.report(warnings.into_iter().filter(|fault| !fault.is_error()).collect());
+    if !warnings.faults().is_empty() {
+        note(warnings.render(printer.width).trim_end());
+    }
     for (name, schema) in &schemas {
         client.put(&["claim-types", name.as_str()])?.body(schema)?.send().await?;
         note(&format!("Claims of type {name} must satisfy the schema from now on."));
@@ -63,14 +72,19 @@ pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Resu
     Ok(Exit::Ok)
 }
 
-/// The error, its faults in the definition with the line of the file that each is on.
-fn with_lines(error: ClientError, text: &str) -> ClientError {
-    let ClientError::Refused(mut problem) = error else { return error };
-    for fault in &mut problem.faults {
-        if let Some(pointer) = fault.pointer.strip_prefix("/definition") {
-            let line = source::line_of(text, pointer);
-            fault.pointer = format!("line {line}: {pointer}");
+/// The error; where the definition was refused, its faults in the file.
+fn in_file(error: ClientError, file: &Document) -> anyhow::Error {
+    let ClientError::Refused(problem) = error else { return error.into() };
+    let within = |fault: &Fault| {
+        let pointer = fault.pointer.strip_prefix("/definition")?.to_owned();
+        Some(Fault { pointer, ..fault.clone() })
+    };
+    let faults: Option<Vec<_>> = problem.faults.iter().map(within).collect();
+    match faults {
+        Some(faults) if !faults.is_empty() => {
+            let exit = ClientError::Refused(problem).exit();
+            Faulty::refused(vec![file.report(faults)], exit).into()
         }
+        _ => ClientError::Refused(problem).into(),
     }
-    ClientError::Refused(problem)
 }

@@ -1,18 +1,28 @@
 //! What the API asks of the interpreter: whether a recipe can run, and what a branch waits for.
 
+use fluxus_machine::source::Given;
 use fluxus_machine::{Branch, Definition};
 use fluxus_schema::api::WaitingFor;
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{StateName, TaskToken, Timestamp};
 use serde_json::Value;
 
-/// Checks that a recipe can be run.
+/// The definition that a client gives, as itself or as text, if it can be run.
 ///
 /// # Errors
-/// Every fault there is.
-pub(crate) fn check(definition: &Value) -> Result<(), Vec<Fault>> {
-    let unsupported = Definition::parse(definition)?.unsupported();
-    if unsupported.is_empty() { Ok(()) } else { Err(unsupported) }
+/// Every fault there is; with its place, where the definition came as text.
+pub(crate) fn check(definition: Value) -> Result<Value, Vec<Fault>> {
+    let given = Given::read(definition)?;
+    let faults = match Definition::parse(given.document()) {
+        Ok(definition) => definition.unsupported(),
+        Err(faults) => faults,
+    };
+    if faults.is_empty() {
+        return Ok(given.into_document());
+    }
+    let mut faults = faults;
+    given.locate(&mut faults);
+    Err(faults)
 }
 
 /// What a stored branch waits for, and since when; none once it has ended.

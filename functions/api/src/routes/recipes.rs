@@ -6,8 +6,7 @@ use axum::response::{IntoResponse, Response};
 use fluxus_schema::RecipeName;
 use fluxus_schema::api::{PutClaimType, RecipeList, RecipeVersions};
 use fluxus_schema::id::ClaimType;
-use fluxus_schema::limits::MAX_DEFINITION_BYTES;
-use fluxus_schema::problem::{Fault, FaultCode};
+use fluxus_schema::problem::Fault;
 use fluxus_schema::recipe::{PutRecipe, RecipeVersion};
 use http::StatusCode;
 use http::header::LOCATION;
@@ -44,15 +43,9 @@ pub(crate) async fn put(
     State(app): State<App>,
     Caller(tenant): Caller,
     Segment(name): Segment<RecipeName>,
-    Document { value: recipe, .. }: Document<PutRecipe, MAX_RECIPE_BYTES>,
+    Document { value: mut recipe, .. }: Document<PutRecipe, MAX_RECIPE_BYTES>,
 ) -> Result<Response, Refusal> {
-    let bytes = recipe.definition.to_string().len();
-    if bytes > MAX_DEFINITION_BYTES {
-        let detail = format!("has {bytes} bytes of JSON; the bound is {MAX_DEFINITION_BYTES}");
-        let fault = Fault::new(FaultCode::DefinitionTooLarge, "/definition", detail);
-        return Err(Refusal::faulty(Kind::InvalidDefinition, vec![fault]));
-    }
-    machine::check(&recipe.definition).map_err(|faults| {
+    recipe.definition = machine::check(recipe.definition).map_err(|faults| {
         let within =
             |fault: Fault| Fault { pointer: format!("/definition{}", fault.pointer), ..fault };
         let faults = faults.into_iter().map(within).collect();

@@ -50,6 +50,24 @@ async fn all_faults_of_a_definition_are_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_definition_may_come_as_text() {
+    let api = api().await;
+    let text = "# In YAML\nStartAt: A\nStates:\n  A: {Type: Succeed}\n";
+    let put = api.put("/v1/recipes/text", &json!({"definition": text})).await.expect(201);
+    let definition = json!({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}});
+    assert_eq!(put.body["definition"], definition);
+    // The same as an object is no new version.
+    api.put("/v1/recipes/text", &json!({"definition": definition})).await.expect(200);
+    let text = "{\n  // Where it begins\n  \"StartAt\": \"B\",\n  \"States\": {}\n}";
+    let refused = api.put("/v1/recipes/text", &json!({"definition": text})).await;
+    let refused = refused.problem(422, "invalid-definition");
+    assert_eq!(refused.body["faults"][0]["place"]["line"], 4, "{}", refused.text);
+    let refused = api.put("/v1/recipes/text", &json!({"definition": "{\"StartAt\""})).await;
+    let refused = refused.problem(422, "invalid-definition");
+    assert_eq!(refused.body["faults"][0]["code"], "INVALID_JSON_DESCRIPTION", "{}", refused.text);
+}
+
+#[tokio::test]
 async fn a_definition_may_be_larger_than_a_claim() {
     let api = api().await;
     let mut large = recipe();
