@@ -31,6 +31,6 @@ pub use definition::Definition;
 pub use effect::{Dispatch, Effect};
 pub use entropy::{Entropy, Purpose, Seed};
 pub use execution::{Execution, Made, Notice};
-pub use simulate::{Case, Mock, Mocks, Simulated, Throw, simulate};
+pub use simulate::{Case, Mock, Mocks, Simulated, Throw, answer, simulate};
 pub use state::branches::{ChildEnd, OpenChild};
 pub use step::{Input, Rejected, Step, step};

@@ -9,10 +9,10 @@ use fluxus_postgres::{Database, Options as PoolOptions};
 use fluxus_test_support::{TestDatabase, template_name};
 use serde_json::Value;
 
-/// How long a claim may take. They take a second or two; the rest is for a busy machine.
 /// How often a test looks whether what it waits for is there: HTTP tells it no other way.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How long a claim may take. They take a second or two; the rest is for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A migrated database.
@@ -79,6 +79,12 @@ impl Client {
         let answer = self.http.get(format!("{}/v1/{path}", self.url)).send().await;
         let answer = answer.expect("an answer").error_for_status().expect("a document");
         answer.json().await.expect("JSON")
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) {
+        let answer = self.http.put(format!("{}/v1/{path}", self.url)).json(body).send().await;
+        let answer = answer.expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> u16 {

@@ -104,7 +104,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 }
 
 /// The answer to one attempt, where there is one.
-pub(super) fn find<'m>(mocks: &'m Mocks, state: &str, attempt: u32) -> Option<&'m Mock> {
+pub fn answer<'m>(mocks: &'m Mocks, state: &str, attempt: u32) -> Option<&'m Mock> {
     mocks.get(state)?.iter().find(|(span, _)| covers(span, attempt)).map(|(_, mock)| mock)
 }
 

@@ -19,8 +19,8 @@ mod case;
 mod mocks;
 
 pub use case::Case;
-use mocks::find;
-pub use mocks::{Mock, Mocks, Throw};
+
+pub use mocks::{Mock, Mocks, Throw, answer};
 
 /// Most events that a simulation lets happen: a loop through a task would otherwise never end.
 const MAX_EVENTS: usize = 10_000_000;
@@ -111,7 +111,7 @@ impl Simulation<'_> {
         let mut answers = Vec::with_capacity(taken.len());
         for (branch, dispatch) in taken {
             let attempt = self.attempts.entry(dispatch.state.to_string()).or_default();
-            let mock = find(self.mocks, &dispatch.state, *attempt);
+            let mock = answer(self.mocks, &dispatch.state, *attempt);
             *attempt += 1;
             if mock.is_none_or(Mock::begins) {
                 let token = dispatch.token.clone();
