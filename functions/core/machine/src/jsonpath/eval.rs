@@ -291,8 +291,11 @@ impl<'a> Walk<'_, 'a> {
 }
 
 /// The indexes of a slice. A negative start of a two-sided slice stays out of bounds, as in the
-/// service; a one-sided slice is cut to the array.
+/// service, except in an empty array; a one-sided slice is cut to the array.
 fn slice(from: Option<i64>, to: Option<i64>, length: i64) -> std::ops::Range<i64> {
+    if length == 0 {
+        return 0..0;
+    }
     match (from, to) {
         (Some(from), Some(to)) => from..to.min(length),
         (Some(from), None) if from < 0 => from.saturating_add(length).max(0)..length,
