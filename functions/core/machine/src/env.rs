@@ -141,7 +141,11 @@ impl<'a> Env<'a> {
             Ok(Some(value)) => return Ok(value),
             Ok(None) => "returned nothing (undefined).".to_owned(),
             Err(error) if error.is_no_json() => "returned an unsupported result type.".to_owned(),
-            Err(error) => format!("threw an error during evaluation. {error}"),
+            // A bound that was reached has no code, and the service joins that on otherwise.
+            Err(error) => {
+                let joint = if error.code.is_empty() { ':' } else { '.' };
+                format!("threw an error during evaluation{joint} {error}")
+            }
         };
         Err(Failure::query(field, expression, &wrong))
     }

@@ -1,21 +1,44 @@
 //! JSONata, the other query language of the States Language, as the service runs it.
 //!
 //! [`Expression::parse`] compiles the text between `{%` and `%}` once; [`Expression::eval`] runs it
-//! over what a state can see. The language itself is the crate `jsonata-core`.
+//! over what a state can see. The language itself is the crate `jsonata-core`, at version 2.2 of the
+//! language; the service runs 2.0.6, less `$eval`, plus six functions of its own (`function.rs`).
+//!
+//! What happens at which place:
+//! - `refuse.rs`: what the service refuses when a definition is created: `$`, `$$` and bare names at
+//!   the top level, and the operators that came after 2.0.6.
+//! - `direct.rs`: paths, literals and constructors of both, which are most expressions in practice,
+//!   are answered from the JSON itself. They keep every digit of an integer.
+//! - `wanted.rs`: for all others, only what an expression mentions of `$states` and of the variables
+//!   is handed over, as JSONata's own values: numbers are doubles there, so an integer past 2^53 is
+//!   rounded, as `$states.input.n + 0` is on the service.
+//! - `engine.rs`: one evaluation, its time and randomness given, its depth, sizes and time bounded.
+//! - `message.rs`: failures in the words of the service.
+//!
+//! Source: AWS Step Functions Developer Guide, "Transforming data with JSONata".
 
+mod direct;
+mod engine;
+mod function;
+mod message;
+mod random;
+mod refuse;
+mod signature;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod value;
+mod wanted;
 
 use std::fmt;
 use std::sync::Arc;
 
 use fluxus_schema::Timestamp;
 use jsonata_core::ast::AstNode;
-use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
-use jsonata_core::parser;
-use jsonata_core::value::JValue;
 use serde_json::Value;
 
+use self::direct::Plan;
+use self::wanted::Wanted;
 use crate::env;
 
 /// What an expression sees while it is evaluated.
@@ -43,33 +66,73 @@ pub struct States<'a> {
     pub context: &'a dyn env::Context,
 }
 
-/// A compiled expression: the text between `{%` and `%}`. Cheap to clone.
-#[derive(Clone)]
-pub struct Expression {
-    source: Arc<str>,
-    tree: Arc<AstNode>,
+impl<'a> States<'a> {
+    /// What `$states` may hold.
+    const FIELDS: [&'static str; 4] = ["input", "result", "errorOutput", "context"];
+
+    /// The context object is built when it is first asked for.
+    fn get(&self, field: &str) -> Option<&'a Value> {
+        match field {
+            "input" => Some(self.input),
+            "result" => self.result,
+            "errorOutput" => self.error_output,
+            "context" => Some(self.context.get()),
+            _ => None,
+        }
+    }
 }
 
-/// Why a text is no expression.
+/// A compiled expression: the text between `{%` and `%}`. Cheap to clone.
+#[derive(Clone)]
+pub struct Expression(Arc<Compiled>);
+
+/// What parsing finds out once.
+struct Compiled {
+    source: Box<str>,
+    tree: AstNode,
+    /// How to answer without the engine, where that can be.
+    plan: Option<Plan>,
+    wanted: Wanted,
+    functions: function::Used,
+}
+
+/// Why a text is no expression, or none that the service takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {
-    /// JSONata's error code, such as `S0201`.
+    /// JSONata's error code, such as `S0202`; [`Invalid::UNSUPPORTED`] where the text is an
+    /// expression that the service does not take.
     pub code: String,
-    /// JSONata's words.
+    /// JSONata's words, or the service's.
     pub message: String,
     /// Where in the text, in characters, if known.
     pub position: Option<usize>,
+    /// Further messages of the same code, in the order of the text.
+    pub further: Vec<String>,
 }
 
 /// Why an evaluation failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// JSONata's error code, such as `T2001`.
+    /// JSONata's error code, such as `T2001`. Empty for a bound that was reached, which the service
+    /// reports without one.
     pub code: String,
     /// JSONata's words, with their parts filled in.
     pub message: String,
+}
+
+impl Invalid {
+    /// The code of an expression that JSONata takes and the service does not.
+    pub const UNSUPPORTED: &str = "UNSUPPORTED_JSONATA_EXPRESSION";
+
+    /// The code of the service's diagnostic.
+    pub fn diagnostic(&self) -> &'static str {
+        if self.code == Self::UNSUPPORTED {
+            Self::UNSUPPORTED
+        } else {
+            "INVALID_JSONATA_EXPRESSION"
+        }
+    }
 }
 
 impl Error {
@@ -79,65 +142,85 @@ impl Error {
     }
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.code.is_empty() {
+            write!(f, "{}: ", self.code)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
 impl Expression {
     /// Compiles `source`, without its `{%` and `%}`.
     ///
     /// # Errors
-    /// [`Invalid`], if the text is no expression.
+    /// [`Invalid`], if the text is no expression, or reads what the service has not got: `$`, `$$`
+    /// or a bare name at the top level.
     pub fn parse(source: &str) -> Result<Self, Invalid> {
+        let compiled = Self::parse_plain(source)?;
+        refuse::check(&compiled.0.tree)?;
+        Ok(compiled)
+    }
+
+    /// Compiles an expression of the language as such, without the service's refusals: for the
+    /// language's own test suite, whose expressions have an input document.
+    ///
+    /// # Errors
+    /// [`Invalid`], if the text is no expression.
+    pub fn parse_plain(source: &str) -> Result<Self, Invalid> {
         let source = source.trim();
-        let tree = parser::parse(source).map_err(|error| {
-            let text = error.to_string();
-            let (code, message) = split(&text);
-            Invalid { code, message, position: None }
-        })?;
-        Ok(Self { source: source.into(), tree: Arc::new(tree) })
+        let tree = engine::parse(source)?;
+        Ok(Self(Arc::new(Compiled {
+            source: source.into(),
+            plan: Plan::of(&tree),
+            wanted: Wanted::by(&tree),
+            functions: function::Used::by(&tree),
+            tree,
+        })))
     }
 
     /// The text, without surrounding space.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.0.source
+    }
+
+    /// Whether a path of the expression starts with `$states.` and this field.
+    pub fn reads_states(&self, field: &str) -> bool {
+        self.0.wanted.names_states_field(field)
     }
 
     /// What the expression gives; nothing, where it gives nothing (JSONata's `undefined`).
     ///
     /// # Errors
-    /// [`Error`], in the words of JSONata.
+    /// [`Error`], in the words of the service.
     pub fn eval(&self, scope: &Scope<'_>) -> Result<Option<Value>, Error> {
-        let mut context = Context::new();
-        tree::visit(&self.tree, &mut |node| {
-            let (AstNode::Variable(name) | AstNode::Function { name, .. }) = node else { return };
-            if let Some(value) = scope.variables.get(name) {
-                context.bind(name.clone(), value::from_json(value));
-            }
-        });
-        context.bind("states".to_owned(), value::states(&scope.states));
-        let mut evaluator = Evaluator::with_options(context, EvaluatorOptions::default());
-        match evaluator.evaluate(&self.tree, &JValue::Undefined) {
-            Ok(result) => value::to_json(&result),
-            Err(error) => Err(Error::from(&error)),
+        if let Some(plan) = &self.0.plan {
+            return Ok(plan.eval(scope));
         }
+        engine::eval(&self.0, scope)
     }
-}
 
-/// The leading code of a text such as `T2001: The left side ...`, and the rest of it.
-fn split(text: &str) -> (String, String) {
-    match jsonata_core::evaluator::error_code_prefix(text) {
-        Some(code) => (code.to_owned(), text[code.len() + 1..].trim_start().to_owned()),
-        None => ("S0500".to_owned(), text.to_owned()),
-    }
-}
-
-impl From<&EvaluatorError> for Error {
-    fn from(error: &EvaluatorError) -> Self {
-        let (code, message) = split(error.message());
-        Self { code, message }
+    /// Evaluates an expression of [`Expression::parse_plain`] over an input document.
+    ///
+    /// # Errors
+    /// [`Error`], in the words of the service.
+    pub fn eval_plain(
+        &self,
+        input: Option<&Value>,
+        variables: &[(String, Value)],
+        entropy: &dyn env::Entropy,
+        now: Timestamp,
+    ) -> Result<Option<Value>, Error> {
+        engine::eval_plain(&self.0, input, variables, entropy, now)
     }
 }
 
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
+        self.source() == other.source()
     }
 }
 
@@ -145,7 +228,7 @@ impl Eq for Expression {}
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Expression").field(&self.source).finish()
+        f.debug_tuple("Expression").field(&self.source()).finish()
     }
 }
 

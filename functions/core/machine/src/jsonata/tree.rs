@@ -4,6 +4,7 @@ use jsonata_core::ast::{AstNode, PathStep, Stage};
 
 /// Shows `see` every node, the outer ones first.
 pub(super) fn visit<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode)) {
+    // Not by recursion: a tree may be as deep as the parser lets it be.
     let mut open = vec![node];
     while let Some(node) = open.pop() {
         see(node);
@@ -11,8 +12,29 @@ pub(super) fn visit<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode)) {
     }
 }
 
+/// Shows `see` what stands in the brackets behind a step.
+pub(super) fn stages<'a>(step: &'a PathStep, see: &mut impl FnMut(&'a AstNode)) {
+    for stage in &step.stages {
+        if let Stage::Filter(filter) = stage {
+            see(filter);
+        }
+    }
+}
+
+/// Shows `see` a step's node, and what stands in the brackets behind it.
+pub(super) fn step<'a>(step: &'a PathStep, see: &mut impl FnMut(&'a AstNode)) {
+    see(&step.node);
+    stages(step, see);
+}
+
 /// Shows `see` the nodes right below.
 pub(super) fn children<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode)) {
+    let pairs = |pairs: &'a [(AstNode, AstNode)], see: &mut dyn FnMut(&'a AstNode)| {
+        for (key, value) in pairs {
+            see(key);
+            see(value);
+        }
+    };
     match node {
         AstNode::String(_)
         | AstNode::Name(_)
@@ -27,16 +49,7 @@ pub(super) fn children<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode))
         | AstNode::Wildcard
         | AstNode::Descendant
         | AstNode::Parent(_) => {}
-        AstNode::Path { steps } => {
-            for PathStep { node, stages, .. } in steps {
-                see(node);
-                for stage in stages {
-                    if let Stage::Filter(filter) = stage {
-                        see(filter);
-                    }
-                }
-            }
-        }
+        AstNode::Path { steps } => steps.iter().for_each(|one| step(one, see)),
         AstNode::Binary { lhs, rhs, .. } => {
             see(lhs);
             see(rhs);
@@ -51,18 +64,10 @@ pub(super) fn children<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode))
         AstNode::Array(items) | AstNode::Block(items) | AstNode::ArrayGroup(items) => {
             items.iter().for_each(see);
         }
-        AstNode::Object(pairs) => {
-            for (key, value) in pairs {
-                see(key);
-                see(value);
-            }
-        }
+        AstNode::Object(held) => pairs(held, see),
         AstNode::ObjectTransform { input, pattern } => {
             see(input);
-            for (key, value) in pattern {
-                see(key);
-                see(value);
-            }
+            pairs(pattern, see);
         }
         AstNode::Conditional { condition, then_branch, else_branch } => {
             see(condition);

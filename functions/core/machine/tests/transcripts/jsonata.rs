@@ -272,14 +272,14 @@ fn a_map_takes_its_items_and_what_they_get_from_expressions() {
         &json!({ "from": 1, "to": "x" }),
         &[],
         &expect![[r#"
-        > Begin
-          1 <0 ExecutionStarted {"input":{"from":1,"to":"x"}}
-          2 <0 MapStateEntered {"input":{"from":1,"to":"x"},"name":"Each"}
-          3 <0 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (350 bytes)
-          4 <3 MapStateFailed
-          5 <4 ExecutionFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (316 bytes)
-          = / FAILED States.QueryEvaluationError: An error occurred while executing the state 'Each' (entered at the event id #2). The JSONata expression '[$states.input.from..$states.input.to]' specified for the field 'Items' threw an error during evaluation. T2004: Right operand of range operator must be a number
-    "#]],
+            > Begin
+              1 <0 ExecutionStarted {"input":{"from":1,"to":"x"}}
+              2 <0 MapStateEntered {"input":{"from":1,"to":"x"},"name":"Each"}
+              3 <0 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (371 bytes)
+              4 <3 MapStateFailed
+              5 <4 ExecutionFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (337 bytes)
+              = / FAILED States.QueryEvaluationError: An error occurred while executing the state 'Each' (entered at the event id #2). The JSONata expression '[$states.input.from..$states.input.to]' specified for the field 'Items' threw an error during evaluation. T2004: The right side of the range operator (..) must evaluate to an integer
+        "#]],
     );
 }
 
