@@ -132,6 +132,10 @@ pub fn waiting_sentence(waiting: &Waiting, now: Timestamp) -> String {
                 "waits for a callback since {since}.{fails} Answer with: fluxus task succeed {token}"
             )
         }
+        WaitingFor::Execution { claim_id, deadline } => {
+            let fails = fails(deadline);
+            format!("waits since {since} for the end of the execution {claim_id}.{fails}")
+        }
         WaitingFor::Retry { due, attempt } => {
             let due = absolute_and_relative(*due, now);
             format!("waits for its {} at {due}; the last one failed at {since}.", nth(*attempt))

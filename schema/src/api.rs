@@ -134,6 +134,14 @@ pub enum WaitingFor {
         #[schema(value_type = Option<String>, format = DateTime)]
         deadline: Option<Timestamp>,
     },
+    /// The end of an execution that it started.
+    Execution {
+        /// The execution.
+        claim_id: ClaimId,
+        /// When the wait fails as timed out.
+        #[schema(value_type = Option<String>, format = DateTime)]
+        deadline: Option<Timestamp>,
+    },
     /// The next attempt, after a failed one.
     Retry {
         /// When.

@@ -228,6 +228,9 @@ pub struct Claim {
     /// The client's own name for the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The claim whose recipe started it; absent where a client submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ClaimId>,
     /// 0 to 9; higher goes first.
     pub priority: i16,
     /// When it ends as `TIMED_OUT` if nothing ended it before.

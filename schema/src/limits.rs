@@ -53,6 +53,11 @@ pub const MAX_ERROR_CHARS: usize = 256;
 /// Longest cause of an error, in characters; the service's bound. A longer one is cut, visibly.
 pub const MAX_CAUSE_CHARS: usize = 32_768;
 
+/// How deep executions may wait for executions that they started: a recipe that starts itself ends.
+/// Past it the task fails with `Fluxus.TooDeep`. One that is started and not waited for does not
+/// count, so that a recipe can go on as a new execution for ever.
+pub const MAX_EXECUTION_DEPTH: u32 = 32;
+
 /// Transitions that one step may run through without waiting. A loop of Pass and Choice states
 /// that never waits would otherwise hold a worker and its transaction for ever; past the bound
 /// the execution fails with `States.Runtime`.

@@ -15,6 +15,7 @@ use crate::Core;
 use crate::clock;
 use crate::error::{CoreError, chain};
 use crate::inbox::{Inbox, Item, needs};
+use crate::nested;
 use crate::planner::{Plan, Planner};
 use crate::prepared::{Loaded, load_recipes, prepare};
 use crate::registry::Answered;
@@ -204,8 +205,12 @@ impl Core {
             let taken = branch::take_pending(tx, &wanted).await?;
             planner.begin(&taken)?;
         }
-        let Plan { changes, messages, given, answered, ended } = planner.finish(items)?;
+        let (outcomes, begun) = nested::start(tx, planner.starts(), now).await?;
+        let plan = planner.finish(items, &outcomes)?;
+        let Plan { changes, mut messages, given, answered, ended, nested_ended } = plan;
         changes::save(tx, &changes).await?;
+        messages.extend(begun);
+        messages.extend(nested::answers(tx, &nested_ended).await?);
         let enqueued = self.outbound().enqueue(tx, messages, now).await?;
         Ok(Settled { enqueued, given, answered, ended })
     }

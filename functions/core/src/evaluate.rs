@@ -37,6 +37,9 @@ pub(crate) fn evaluate(
     definition: impl FnOnce(&RecipeName, i32) -> Option<Arc<Definition>>,
 ) -> Verdict {
     let claim_type = &claim.claim_type;
+    if let Some(origin) = &claim.origin {
+        return with(&origin.recipe, origin.version, definition);
+    }
     if let Some(schema) = route.and_then(|route| route.schema.as_deref()) {
         let checked = recipes.validator(schema).map(|validator| faults(&validator, body));
         match checked {
@@ -55,8 +58,16 @@ pub(crate) fn evaluate(
         let cause = format!("no recipe accepts claims of the type `{claim_type}`");
         return Verdict::Rejected { error: NO_RECIPE, cause, faults: Vec::new() };
     };
-    match definition(&recipe, version) {
-        Some(definition) => Verdict::Accepted { recipe, version, definition },
+    with(&recipe, version, definition)
+}
+
+fn with(
+    recipe: &RecipeName,
+    version: i32,
+    definition: impl FnOnce(&RecipeName, i32) -> Option<Arc<Definition>>,
+) -> Verdict {
+    match definition(recipe, version) {
+        Some(definition) => Verdict::Accepted { recipe: recipe.clone(), version, definition },
         None => {
             let cause = format!("version {version} of the recipe `{recipe}` cannot be used");
             Verdict::Rejected { error: NO_RECIPE, cause, faults: Vec::new() }

@@ -15,6 +15,7 @@ mod error;
 mod evaluate;
 mod inbox;
 pub mod lambda;
+mod nested;
 mod outgoing;
 mod planner;
 mod prepared;

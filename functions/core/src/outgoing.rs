@@ -1,5 +1,7 @@
 //! From what the machine made to rows and messages.
 
+mod nested;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use fluxus_store::{
 
 use crate::delegate::{Decision, Peer, delegate};
 use crate::error::CoreError;
+use crate::nested::{Ended, Outcomes};
 use crate::prepared::Subject;
 
 /// Key of the timer that ends a claim that is out of time.
@@ -28,8 +31,11 @@ const DEADLINE_TIMER: &str = "deadline";
 const UNSUPPORTED: &str = "unsupported";
 
 /// Collects what a batch comes to.
-pub(crate) struct Out {
+pub(crate) struct Out<'a> {
     now: Timestamp,
+    /// What became of the executions that tasks start.
+    outcomes: &'a Outcomes,
+    nested_ended: Vec<Ended>,
     peers: BTreeMap<Tenant, Vec<Peer>>,
     given: BTreeMap<FluxlingName, i64>,
     changes: Changes,
@@ -41,12 +47,20 @@ pub(crate) struct Done {
     pub(crate) changes: Changes,
     pub(crate) messages: Vec<Message>,
     pub(crate) given: Vec<(FluxlingName, i64)>,
+    /// Claims that tasks started and that ended.
+    pub(crate) nested_ended: Vec<Ended>,
 }
 
-impl Out {
-    pub(crate) fn new(now: Timestamp, peers: BTreeMap<Tenant, Vec<Peer>>) -> Self {
+impl<'a> Out<'a> {
+    pub(crate) fn new(
+        now: Timestamp,
+        peers: BTreeMap<Tenant, Vec<Peer>>,
+        outcomes: &'a Outcomes,
+    ) -> Self {
         Self {
             now,
+            outcomes,
+            nested_ended: Vec::new(),
             peers,
             given: BTreeMap::new(),
             changes: Changes::default(),
@@ -56,7 +70,8 @@ impl Out {
 
     pub(crate) fn done(self) -> Done {
         let given = self.given.into_iter().collect();
-        Done { changes: self.changes, messages: self.messages, given }
+        let Self { changes, messages, nested_ended, .. } = self;
+        Done { changes, messages, given, nested_ended }
     }
 
     /// A claim that ended before its recipe began.
@@ -85,7 +100,8 @@ impl Out {
         execution: &mut Execution<'_>,
         begins: bool,
     ) -> Result<(), CoreError> {
-        let Made { inserted, updated, deleted, mut rows, effects, notices } = execution.take_made();
+        let Made { mut inserted, mut updated, deleted, mut rows, effects, notices } =
+            execution.take_made();
         if begins && let Some((claim, verdict)) = &subject.received {
             self.verdict(subject, vec![verdict.event(claim)])?;
             self.begin(subject)?;
@@ -93,13 +109,19 @@ impl Out {
         let mut held: BTreeMap<BranchId, Dispatch> = BTreeMap::new();
         let mut timed: Vec<BranchId> = Vec::new();
         for (branch_id, revision, effect) in effects {
-            // Aborted by a failed sibling, stopped, or further on since: then it needs nothing of
-            // what this step asked for.
-            let stands = |branch: &Branch| branch.revision == revision && !branch.has_ended();
-            if !execution.branch(&branch_id).is_some_and(stands) {
+            if !execution.stands(&branch_id, revision) {
                 continue;
             }
             match effect {
+                Effect::Dispatch(dispatch) if let Some(nested) = dispatch.nested => {
+                    let of_step = |row: &&mut EventRow| {
+                        row.branch_id == branch_id && row.revision == revision
+                    };
+                    let row = rows.iter_mut().rev().find(of_step);
+                    let mut made = inserted.iter_mut().chain(&mut updated);
+                    let branch = made.find(|branch| branch.id == branch_id);
+                    self.started(subject, (&dispatch, nested), row, branch)?;
+                }
                 Effect::Dispatch(dispatch) => {
                     let (given, record) = self.give(subject, (&branch_id, revision), &dispatch)?;
                     note_decision(&mut rows, &branch_id, revision, details(&record));
@@ -114,6 +136,7 @@ impl Out {
                 }
             }
         }
+        self.abandon(subject, execution, &rows)?;
         self.clear_timers(subject, &updated, &deleted, &timed);
         for row in rows {
             self.history(subject, &row)?;
@@ -301,10 +324,12 @@ impl Out {
         subject: &Subject,
         status: ClaimStatus,
         output: Option<String>,
-        Failure { error, cause }: Failure,
+        failure: Failure,
         delete_branches: bool,
     ) {
         let (claim_id, ended_at) = (subject.claim_id, self.now);
+        self.note_end(subject, status, output.as_ref(), &failure);
+        let Failure { error, cause } = failure;
         let end = End { claim_id, status, output, error, cause, ended_at, delete_branches };
         self.changes.end.push(end);
     }

@@ -14,6 +14,7 @@ use fluxus_store::{BranchRow, Changes, Message};
 use crate::delegate::Peer;
 use crate::error::CoreError;
 use crate::inbox::Item;
+use crate::nested::{Ended, Outcomes, Start};
 use crate::outgoing::{self, Out};
 use crate::prepared::{Prepared, Subject, read};
 use crate::registry::Answered;
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) answered: Vec<Answered>,
     /// Whether a claim ended.
     pub(crate) ended: bool,
+    /// Those of the claims that ended which a task started.
+    pub(crate) nested_ended: Vec<Ended>,
 }
 
 /// The claims of a batch while their messages are dealt with.
@@ -188,9 +191,19 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Gives out tasks that nobody could be given before, where somebody can be now.
-    pub(crate) fn finish(mut self, items: &[Item]) -> Result<Plan, CoreError> {
-        let mut out = Out::new(self.now, std::mem::take(&mut self.peers));
+    /// Tasks that start executions.
+    pub(crate) fn starts(&self) -> Vec<Start> {
+        let starts = self.runs.values().filter_map(|run| {
+            let execution = run.execution.as_ref()?;
+            Some(execution.nested().map(|(dispatch, nested)| run.subject.start(dispatch, nested)))
+        });
+        starts.flatten().collect()
+    }
+
+    /// Puts together what the batch comes to. `outcomes` says what became of the executions to be
+    /// started. Gives out tasks that nobody could be given before, where somebody can be now.
+    pub(crate) fn finish(mut self, items: &[Item], outcomes: &Outcomes) -> Result<Plan, CoreError> {
+        let mut out = Out::new(self.now, std::mem::take(&mut self.peers), outcomes);
         for item in items {
             if let CoreMessage::FluxlingAvailable { claim_id, branch_id } = &item.message
                 && let Some(run) = self.runs.get_mut(claim_id)
@@ -208,9 +221,9 @@ impl<'a> Planner<'a> {
                 (None, None) => {}
             }
         }
-        let outgoing::Done { changes, messages, given } = out.done();
+        let outgoing::Done { changes, messages, given, nested_ended } = out.done();
         let ended = !changes.end.is_empty();
-        Ok(Plan { changes, messages, given, answered: self.answered, ended })
+        Ok(Plan { changes, messages, given, answered: self.answered, ended, nested_ended })
     }
 }
 

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fluxus_machine::{Branch, Definition, ExecutionContext, Seed};
+use fluxus_machine::{
+    Branch, Definition, Dispatch, Entropy, ExecutionContext, Nested, Purpose, Seed,
+};
 use fluxus_schema::id::ClaimType;
-use fluxus_schema::{ClaimId, RecipeName, Tenant, Timestamp};
+use fluxus_schema::{BranchId, ClaimId, RecipeName, Tenant, Timestamp};
+use fluxus_store::claim::Origin;
 use fluxus_store::recipe::{self, TypeRoute};
 use fluxus_store::{BranchRow, ClaimContext, ClaimRow, LoadedBranch, Transaction};
 
 use crate::error::CoreError;
 use crate::evaluate::{Verdict, evaluate};
+use crate::nested::Start;
 use crate::recipes::{Recipes, Version};
 
 /// What was read from the store.
@@ -33,11 +37,35 @@ pub(crate) struct Subject {
     pub(crate) context: ExecutionContext,
     pub(crate) traceparent: Option<String>,
     pub(crate) deadline: Option<Timestamp>,
+    pub(crate) received_at: Timestamp,
+    /// How it came to be, where a recipe started it.
+    pub(crate) origin: Option<Origin>,
     pub(crate) definition: Option<Arc<Definition>>,
     /// The row and the verdict, where the claim has not begun.
     pub(crate) received: Option<(ClaimRow, Verdict)>,
     /// Its branches that are at hand, with whether they are stored by the parent's join.
     pub(crate) branches: Vec<(BranchRow, Branch)>,
+}
+
+impl Subject {
+    /// A task of the claim that starts an execution.
+    pub(crate) fn start(&self, dispatch: &Dispatch, nested: Nested) -> Start {
+        let (branch_id, revision) = match dispatch.token.address() {
+            Ok(at) => (at.branch_id, at.revision),
+            Err(_) => (BranchId::root(), 0),
+        };
+        let entropy = Entropy::new(self.context.seed, Purpose::Nested, &branch_id, revision);
+        let depth = self.origin.as_ref().map_or(0, |origin| origin.depth);
+        Start {
+            token: dispatch.token.clone(),
+            nested,
+            input: dispatch.input.clone(),
+            tenant: self.tenant.clone(),
+            parent: (self.claim_id, depth),
+            seed: entropy.bytes(),
+            traceparent: self.traceparent.clone(),
+        }
+    }
 }
 
 /// Everything of a batch, by claim.
@@ -52,6 +80,7 @@ pub(crate) async fn load_recipes(
     let mut types: Vec<(Tenant, ClaimType)> = loaded
         .received
         .iter()
+        .filter(|claim| claim.origin.is_none())
         .map(|claim| (claim.tenant.clone(), claim.claim_type.clone()))
         .collect();
     types.sort();
@@ -63,9 +92,16 @@ pub(crate) async fn load_recipes(
         let (recipe, version) = route.recipe.clone()?;
         Some((route.tenant.clone(), recipe, version))
     });
+    let named = loaded.received.iter().filter_map(|claim| {
+        let origin = claim.origin.as_ref()?;
+        Some((claim.tenant.clone(), origin.recipe.clone(), origin.version))
+    });
     let begun = loaded.branches.iter().map(|branch| version(&branch.claim));
-    let mut missing: Vec<Version> =
-        live.chain(begun).filter(|version| recipes.definition(version).is_none()).collect();
+    let mut missing: Vec<Version> = live
+        .chain(named)
+        .chain(begun)
+        .filter(|version| recipes.definition(version).is_none())
+        .collect();
     missing.sort();
     missing.dedup();
     if missing.is_empty() {
@@ -155,10 +191,19 @@ fn received(
     Ok(Subject {
         claim_id: claim.claim_id,
         tenant: claim.tenant.clone(),
-        context: context(claim.claim_id, body, name, version, claim.seed, now),
+        context: context(
+            claim.claim_id,
+            claim.origin.as_ref(),
+            body,
+            (name, version),
+            claim.seed,
+            now,
+        ),
         recipe,
         traceparent: claim.traceparent.clone(),
         deadline: claim.deadline,
+        received_at: claim.received_at,
+        origin: claim.origin.clone(),
         definition,
         branches: Vec::new(),
         received: Some((claim, verdict)),
@@ -171,10 +216,19 @@ fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, C
     Ok(Subject {
         claim_id: claim.claim_id,
         tenant: claim.tenant.clone(),
-        context: context(claim.claim_id, body, recipe, version, claim.seed, claim.started_at),
+        context: context(
+            claim.claim_id,
+            claim.origin.as_ref(),
+            body,
+            (recipe, version),
+            claim.seed,
+            claim.started_at,
+        ),
         recipe: Some((claim.recipe.clone(), claim.recipe_version)),
         traceparent: claim.traceparent.clone(),
         deadline: claim.deadline,
+        received_at: claim.received_at,
+        origin: claim.origin.clone(),
         definition: Some(definition),
         received: None,
         branches: Vec::new(),
@@ -183,16 +237,17 @@ fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, C
 
 fn context(
     claim_id: ClaimId,
+    origin: Option<&Origin>,
     body: serde_json::Value,
-    recipe: &str,
-    version: i32,
+    (recipe, version): (&str, i32),
     seed: [u8; 16],
     started_at: Timestamp,
 ) -> ExecutionContext {
+    let name = origin.and_then(|origin| origin.name.clone());
     ExecutionContext {
         claim_id,
         id: claim_id.to_string(),
-        name: claim_id.to_string(),
+        name: name.unwrap_or_else(|| claim_id.to_string()),
         input: body.into(),
         role_arn: None,
         started_at,

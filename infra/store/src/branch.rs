@@ -14,6 +14,7 @@ use fluxus_schema::{
     BranchId, Capability, ClaimId, ClaimStatus, HybridTime, RecipeName, Tenant, Timestamp,
 };
 
+use crate::claim::Origin;
 use crate::columns::{Columns, limit};
 use crate::connection::Connection;
 use crate::error::StoreError;
@@ -166,6 +167,8 @@ pub struct ClaimContext {
     pub received_at: Timestamp,
     /// W3C trace context it came with.
     pub traceparent: Option<String>,
+    /// How it came to be, where a recipe started it.
+    pub origin: Option<Origin>,
     /// When it ends as `TIMED_OUT` if nothing ended it before.
     pub deadline: Option<Timestamp>,
 }

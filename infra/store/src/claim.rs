@@ -2,6 +2,7 @@
 
 mod insert;
 mod list;
+mod origin;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +19,15 @@ use crate::store::Store;
 
 pub use insert::{Inserted, Intake, insert};
 pub use list::ClaimFilter;
+pub(crate) use origin::origin;
+pub use origin::{Namesake, Origin, Waiter, hold, take_waiters, wait};
 
 /// All columns of a claim, as [`ClaimRow`] reads them.
 macro_rules! claim_columns {
     () => {
         "claim_id, tenant, claim_type, status, subject, body::text, output::text, error, cause,
          recipe, recipe_version, idempotency_key, priority, deadline, attributes::text, traceparent,
-         seed, received_at, started_at, ended_at"
+         origin::text, seed, received_at, started_at, ended_at"
     };
 }
 use claim_columns;
@@ -64,6 +67,8 @@ pub struct ClaimRow {
     pub attributes: BTreeMap<String, String>,
     /// W3C trace context it came with.
     pub traceparent: Option<String>,
+    /// How it came to be, where a recipe started it.
+    pub origin: Option<Origin>,
     /// The source of all randomness of the execution. Never shown to clients.
     pub seed: [u8; 16],
     /// When it was durably accepted.
@@ -94,6 +99,7 @@ impl ClaimRow {
             deadline: row.timestamp_option("deadline")?,
             attributes: row.json("attributes")?,
             traceparent: row.get("traceparent")?,
+            origin: origin(&row)?,
             seed: seed(&row)?,
             received_at: row.timestamp("received_at")?,
             started_at: row.timestamp_option("started_at")?,
@@ -127,6 +133,7 @@ impl TryFrom<ClaimRow> for Claim {
             recipe: row.recipe,
             recipe_version: row.recipe_version,
             idempotency_key: row.idempotency_key,
+            parent: row.origin.map(|origin| origin.parent),
             priority: row.priority,
             deadline: row.deadline,
             attributes: row.attributes,

@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 /// Every migration, oldest first: its name and its SQL. New ones go to the end; none ever changes.
-pub const MIGRATIONS: [(&str, &str); 8] = [
+pub const MIGRATIONS: [(&str, &str); 9] = [
     ("V1__claim", include_str!("../migrations/V1__claim.sql")),
     ("V2__branch", include_str!("../migrations/V2__branch.sql")),
     ("V3__history", include_str!("../migrations/V3__history.sql")),
@@ -20,6 +20,7 @@ pub const MIGRATIONS: [(&str, &str); 8] = [
     ("V6__recipe", include_str!("../migrations/V6__recipe.sql")),
     ("V7__fluxling", include_str!("../migrations/V7__fluxling.sql")),
     ("V8__idempotency", include_str!("../migrations/V8__idempotency.sql")),
+    ("V9__nested", include_str!("../migrations/V9__nested.sql")),
 ];
 
 /// Where refinery notes what it applied.

@@ -73,7 +73,8 @@ pub(crate) async fn submit(
     let traceparent = headers::traceparent(&headers);
     let seed = entropy::seed();
     let owner = tenant.clone();
-    let intake = Intake { claim_id, tenant: owner, claim, seed, traceparent, received_at };
+    let intake =
+        Intake { claim_id, tenant: owner, claim, seed, traceparent, origin: None, received_at };
     let inserted = app.intake().submit(intake, bytes).await?;
     let submitted = Submitted {
         claim_id: inserted.claim_id,

@@ -7,7 +7,9 @@ use fluxus_schema::api::WaitingFor;
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::EventKey;
 use fluxus_schema::limits::{MAX_CAUSE_CHARS, MAX_ERROR_CHARS};
-use fluxus_schema::{BranchId, Capability, HybridTime, Json, StateName, TaskToken, Timestamp};
+use fluxus_schema::{
+    BranchId, Capability, ClaimId, HybridTime, Json, StateName, TaskToken, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Dispatch;
@@ -159,6 +161,9 @@ pub struct Attempt {
     /// The labels that a fluxling must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The execution whose end it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<ClaimId>,
     /// The task's input, while nobody can be given the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Json>,
@@ -275,6 +280,9 @@ impl Branch {
                         token: task.token.clone(),
                         deadline,
                     },
+                    (_, None) if let Some(claim_id) = task.execution => {
+                        WaitingFor::Execution { claim_id, deadline }
+                    }
                     (callback, None) => WaitingFor::Callback {
                         token: callback.clone().unwrap_or_else(|| task.token.clone()),
                         deadline,
@@ -304,6 +312,7 @@ impl Branch {
             token: task.token.clone(),
             capability: task.capability.clone(),
             labels: task.labels.clone(),
+            nested: None,
             input: task.held.clone()?,
             state: visit.state.clone(),
             attempt: visit.retry_count(),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fluxus_schema::{Capability, Json, StateName, TaskToken, Timestamp};
+use fluxus_schema::{Capability, ClaimId, Json, StateName, TaskToken, Timestamp};
+
+use crate::resource::Pattern;
 
 /// Work for somebody else.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Dispatch {
     pub capability: Option<Capability>,
     /// The labels it must have.
     pub labels: BTreeMap<String, String>,
+    /// The execution to be started, where that is the task.
+    pub nested: Option<Nested>,
     /// The task's input.
     pub input: Json,
     /// The state.
@@ -37,4 +41,13 @@ pub struct Dispatch {
     pub deadline: Option<Timestamp>,
     /// A heartbeat is due at least this often, in seconds.
     pub heartbeat_s: Option<u64>,
+}
+
+/// An execution of another recipe that a task starts, as its input says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nested {
+    /// The id it gets.
+    pub claim_id: ClaimId,
+    /// What the task waits for.
+    pub pattern: Pattern,
 }

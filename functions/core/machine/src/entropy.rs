@@ -19,6 +19,8 @@ pub enum Purpose {
     Step,
     /// Choosing who gets the task that the step asked for.
     Delegation,
+    /// The seed of an execution that the step starts.
+    Nested,
 }
 
 /// The random numbers of one step.

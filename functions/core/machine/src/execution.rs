@@ -14,7 +14,7 @@ use fluxus_schema::{BranchId, HybridTime, Timestamp};
 use crate::branch::{Branch, Failure, Status};
 use crate::context::ExecutionContext;
 use crate::definition::Definition;
-use crate::effect::Effect;
+use crate::effect::{Dispatch, Effect, Nested};
 use crate::state::branches::{ChildEnd, OpenChild};
 use crate::step::{Input, Rejected, Step, exhausted, step};
 
@@ -165,6 +165,23 @@ impl<'a> Execution<'a> {
     /// A branch at hand.
     pub fn branch(&self, id: &BranchId) -> Option<&Branch> {
         self.slots.get(id).map(|slot| &slot.branch)
+    }
+
+    /// Tasks made since [`take_made`](Self::take_made) that start an execution of another recipe.
+    pub fn nested(&self) -> impl Iterator<Item = (&Dispatch, Nested)> {
+        self.made.effects.iter().filter_map(|(id, revision, effect)| match effect {
+            Effect::Dispatch(dispatch) if self.stands(id, *revision) => {
+                Some((dispatch, dispatch.nested?))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether what the step to `revision` asked for is still needed: the branch was not aborted or
+    /// stopped, and has not gone on since.
+    pub fn stands(&self, id: &BranchId, revision: u32) -> bool {
+        let stands = |branch: &Branch| branch.revision == revision && !branch.has_ended();
+        self.branch(id).is_some_and(stands)
     }
 
     /// Takes an event for one branch and carries through what follows.

@@ -27,7 +27,7 @@ pub(crate) enum Resource {
 
 /// When a task counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pattern {
+pub enum Pattern {
     /// When whoever took it answers.
     RequestResponse,
     /// When the job it started has ended.
@@ -65,6 +65,11 @@ impl Pattern {
     pub(crate) const fn submits(self) -> bool {
         !matches!(self, Self::RequestResponse)
     }
+
+    /// Whether it is done when the job it started has ended.
+    pub const fn is_sync(self) -> bool {
+        matches!(self, Self::Sync | Self::Sync2)
+    }
 }
 
 impl Resource {
@@ -91,6 +96,12 @@ impl Resource {
         }
     }
 
+    /// Whether it starts an execution of another recipe.
+    pub(crate) fn starts_execution(&self) -> bool {
+        matches!(self, Self::Service { service, action, .. }
+            if &**service == "states" && &**action == "startExecution")
+    }
+
     /// Whether whoever does the task hands its result over as JSON text: a Lambda function's
     /// payload, and the `output` of `SendTaskSuccess`. Other integrations build a document.
     pub(crate) fn answers_in_text(&self) -> bool {
@@ -105,6 +116,7 @@ impl Resource {
     fn unsupported(&self) -> Option<String> {
         let (what, instead) = match self {
             Self::Fluxling { .. } => return None,
+            _ if self.starts_execution() => return None,
             Self::Lambda { .. } => ("a Lambda function by its ARN".to_owned(), FUNCTION.to_owned()),
             Self::Activity { .. } => ("an activity".to_owned(), ACTIVITY.to_owned()),
             Self::Service { service, action, pattern } => {

@@ -12,4 +12,5 @@ mod driver;
 mod ends;
 mod joins;
 mod lambda;
+mod nested;
 mod world;

@@ -125,6 +125,7 @@ impl World {
             claim,
             seed: rand::random(),
             traceparent: None,
+            origin: None,
             received_at: now(),
         };
         let mut session = self.store.session().await.unwrap();

@@ -87,6 +87,9 @@ impl Errands {
         const DEAD: &str = "-- audit the dead letters
             SELECT queue, body, false AS is_delayed FROM fluxus_queue.dead_letter
              WHERE reported_at IS NULL ORDER BY message_id";
+        const WAITERS: &str = "-- audit who waits for executions
+            SELECT waiter.claim_id, waiter.token, claim.ended_at IS NOT NULL AS is_late
+              FROM waiter JOIN claim ON claim.claim_id = waiter.claim_id";
         let mut is_here = false;
         for row in tx.query(IS_HERE, &[]).await? {
             is_here = Columns::new(&row, "message", &[]).get("is_here")?;
@@ -111,6 +114,17 @@ impl Errands {
                 }
                 errands.entry(claim_id).or_default().insert(errand);
             }
+        }
+        for row in tx.query(WAITERS, &[]).await? {
+            let row = Columns::new(&row, "waiter", &["claim_id", "token"]);
+            let claim_id: ClaimId = row.claim_id("claim_id")?;
+            if row.get("is_late")? {
+                findings.add(Some(claim_id), "has ended, and a task waits for its end".to_owned());
+            }
+            // The end of an execution comes as an answer to the task that waits for it.
+            let Ok(at) = TaskToken::from_text(row.get("token")?).address() else { continue };
+            let errand = Errand::Task(at.branch_id, at.revision);
+            errands.entry(at.claim_id).or_default().insert(errand);
         }
         Ok(Self { by_claim: is_here.then_some(errands), none: HashSet::new() })
     }

@@ -291,7 +291,7 @@ pub(super) async fn tallies(tx: &Transaction<'_>) -> Result<BTreeMap<String, u64
 pub(super) async fn orphans(
     tx: &Transaction<'_>,
 ) -> Result<Vec<(&'static str, ClaimId)>, StoreError> {
-    const TABLES: [(&str, &str); 4] = [
+    const TABLES: [(&str, &str); 5] = [
         (
             "branch",
             "-- look for lost branches
@@ -308,6 +308,12 @@ pub(super) async fn orphans(
             "history",
             "-- look for lost history
             SELECT DISTINCT claim_id FROM history AS child
+             WHERE NOT EXISTS (SELECT FROM claim WHERE claim.claim_id = child.claim_id)",
+        ),
+        (
+            "waiter",
+            "-- look for lost waiters
+            SELECT DISTINCT claim_id FROM waiter AS child
              WHERE NOT EXISTS (SELECT FROM claim WHERE claim.claim_id = child.claim_id)",
         ),
         (

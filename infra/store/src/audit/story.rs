@@ -49,6 +49,8 @@ pub(super) struct Attempt {
     pub(super) waits_for_outside: bool,
     /// Whether its time is bounded.
     pub(super) is_timed: bool,
+    /// Whether an execution that was started brings the result, with its end.
+    is_sync: bool,
     /// Heartbeats make revisions that record nothing.
     has_heartbeat: bool,
 }
@@ -230,7 +232,7 @@ impl Strand {
             }
             (Role::Submitted, Some(open)) if !open.is_submitted => {
                 open.is_submitted = true;
-                open.waits_for_outside = true;
+                open.waits_for_outside = !open.is_sync;
             }
             (Role::Result, Some(open)) => {
                 open.result = Some((event.kind, event.text("error").map(str::to_owned)));
@@ -272,6 +274,7 @@ impl Attempt {
             is_submitted: false,
             has_callback: resource.ends_with(".waitForTaskToken"),
             waits_for_outside: event.kind == EventKind::ActivityScheduled,
+            is_sync: resource.ends_with(".sync") || resource.ends_with(".sync:2"),
             is_timed: event.has("timeoutInSeconds") || event.has("heartbeatInSeconds"),
             has_heartbeat: event.has("heartbeatInSeconds"),
         }
@@ -304,7 +307,8 @@ fn role(kind: EventKind) -> Role {
         | Kind::LambdaFunctionTimedOut
         | Kind::ActivitySucceeded
         | Kind::ActivityFailed
-        | Kind::ActivityTimedOut => Role::Result,
+        | Kind::ActivityTimedOut
+        | Kind::TaskSubmitFailed => Role::Result,
         Kind::ParallelStateFailed | Kind::MapStateFailed => Role::AbortsChildren,
         _ => Role::Other,
     }

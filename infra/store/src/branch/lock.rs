@@ -6,7 +6,7 @@ use fluxus_postgres::types::Type;
 use fluxus_postgres::{Row, Transaction};
 
 use super::{BranchKey, BranchRow, ClaimContext, LoadedBranch, branch_columns};
-use crate::claim::{seed, uuids};
+use crate::claim::{origin, seed, uuids};
 use crate::columns::Columns;
 use crate::error::StoreError;
 
@@ -63,7 +63,7 @@ pub async fn lock(
         branch_columns!(),
         ",     claim.claim_type, claim.status AS claim_status, claim.seed, claim.recipe,
                claim.recipe_version, claim.started_at, claim.received_at, claim.traceparent,
-               claim.deadline,
+               claim.deadline, claim.origin::text,
                CASE WHEN row_number() OVER (PARTITION BY branch.claim_id
                                             ORDER BY branch.branch_id) = 1
                     THEN claim.body::text END AS body
@@ -110,6 +110,7 @@ fn context(row: &Row) -> Result<ClaimContext, StoreError> {
         started_at: row.timestamp("started_at")?,
         received_at: row.timestamp("received_at")?,
         traceparent: row.get("traceparent")?,
+        origin: origin(&row)?,
         deadline: row.timestamp_option("deadline")?,
     })
 }

@@ -6,6 +6,7 @@ use fluxus_postgres::Transaction;
 use fluxus_postgres::types::Type;
 use fluxus_schema::{ClaimId, ClaimStatus, NewClaim, Tenant, Timestamp};
 
+use super::Origin;
 use crate::columns::Columns;
 use crate::error::StoreError;
 use crate::instant::stored;
@@ -23,6 +24,8 @@ pub struct Intake {
     pub seed: [u8; 16],
     /// W3C trace context it came with.
     pub traceparent: Option<String>,
+    /// How it comes to be, where a recipe starts it.
+    pub origin: Option<Origin>,
     /// Now.
     pub received_at: Timestamp,
 }
@@ -49,14 +52,15 @@ pub async fn insert(tx: &Transaction<'_>, intakes: &[Intake]) -> Result<Vec<Inse
     // Sorted, so that batches which share keys wait for each other instead of locking up.
     const INSERT: &str = "-- insert claims
         INSERT INTO claim (claim_id, tenant, claim_type, status, subject, body, idempotency_key,
-               priority, deadline, attributes, traceparent, seed, received_at)
+               priority, deadline, attributes, traceparent, seed, received_at, origin)
         SELECT claim_id, tenant, claim_type, 'RECEIVED', subject, body::json, idempotency_key,
-               priority, deadline, attributes::jsonb, traceparent, seed, received_at
+               priority, deadline, attributes::jsonb, traceparent, seed, received_at,
+               origin::json
           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                       $7::smallint[], $8::timestamptz[], $9::text[], $10::text[], $11::bytea[],
-                      $12::timestamptz[]) WITH ORDINALITY
+                      $12::timestamptz[], $13::text[]) WITH ORDINALITY
                AS given (claim_id, tenant, claim_type, subject, body, idempotency_key, priority,
-                         deadline, attributes, traceparent, seed, received_at, number)
+                         deadline, attributes, traceparent, seed, received_at, origin, number)
          ORDER BY tenant, idempotency_key, number
             ON CONFLICT DO NOTHING
         RETURNING claim_id";
@@ -79,6 +83,10 @@ pub async fn insert(tx: &Transaction<'_>, intakes: &[Intake]) -> Result<Vec<Inse
         intakes.iter().map(|intake| intake.claim.deadline.map(stored)).collect();
     let seeds: Vec<&[u8]> = intakes.iter().map(|intake| intake.seed.as_slice()).collect();
     let received: Vec<_> = intakes.iter().map(|intake| stored(intake.received_at)).collect();
+    let origin = |intake: &Intake| {
+        intake.origin.as_ref().map(|origin| json(serde_json::to_string(origin))).transpose()
+    };
+    let origins: Vec<Option<String>> = intakes.iter().map(origin).collect::<Result<_, _>>()?;
     let rows = tx
         .query(
             INSERT,
@@ -95,6 +103,7 @@ pub async fn insert(tx: &Transaction<'_>, intakes: &[Intake]) -> Result<Vec<Inse
                 (&option(|intake| intake.traceparent.as_deref()), Type::TEXT_ARRAY),
                 (&seeds, Type::BYTEA_ARRAY),
                 (&received, Type::TIMESTAMPTZ_ARRAY),
+                (&origins, Type::TEXT_ARRAY),
             ],
         )
         .await?;

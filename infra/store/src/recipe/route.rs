@@ -1,5 +1,7 @@
 //! What the core asks when claims come in and branches step.
 
+use std::collections::HashMap;
+
 use fluxus_postgres::types::Type;
 use fluxus_schema::id::ClaimType;
 use fluxus_schema::{RecipeName, Tenant};
@@ -63,6 +65,40 @@ pub async fn for_claim_types(
             schema: row.get("schema")?,
             recipe: recipe.zip(version),
         })
+    };
+    on.query(FIND, &params).await?.iter().map(read).collect()
+}
+
+/// Those of the recipes that exist, each asked for by name and maybe version, with the version
+/// that is meant: the live one where none is asked for. One statement.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn versions(
+    on: &impl Connection,
+    asked: &[(Tenant, RecipeName, Option<i32>)],
+) -> Result<HashMap<(Tenant, RecipeName, Option<i32>), i32>, StoreError> {
+    const FIND: &str = "-- find recipe versions
+        SELECT given.tenant, given.name, given.version AS asked, recipe_version.version
+          FROM (SELECT DISTINCT tenant, name, version
+                  FROM unnest($1::text[], $2::text[], $3::integer[])
+                       AS given (tenant, name, version)) AS given
+          JOIN recipe ON recipe.tenant = given.tenant AND recipe.name = given.name
+          JOIN recipe_version ON recipe_version.tenant = given.tenant
+           AND recipe_version.name = given.name
+           AND recipe_version.version = coalesce(given.version, recipe.live_version)";
+    let tenants: Vec<_> = asked.iter().map(|(tenant, ..)| tenant.as_str()).collect();
+    let names: Vec<_> = asked.iter().map(|(_, name, _)| name.as_str()).collect();
+    let numbers: Vec<_> = asked.iter().map(|(.., version)| *version).collect();
+    let params = [
+        (&tenants as _, Type::TEXT_ARRAY),
+        (&names as _, Type::TEXT_ARRAY),
+        (&numbers as _, Type::INT4_ARRAY),
+    ];
+    let read = |row| {
+        let row = Columns::new(row, "recipe_version", &["tenant", "name", "version"]);
+        let asked = (row.parse("tenant")?, row.parse("name")?, row.get("asked")?);
+        Ok((asked, row.get("version")?))
     };
     on.query(FIND, &params).await?.iter().map(read).collect()
 }

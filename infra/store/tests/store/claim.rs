@@ -1,7 +1,7 @@
 //! Claims: taking them in once, finding and listing them.
 
-use fluxus_schema::{ClaimId, ClaimStatus, Tenant};
-use fluxus_store::{ClaimFilter, Inserted, claim};
+use fluxus_schema::{ClaimId, ClaimStatus, TaskToken, Tenant};
+use fluxus_store::{ClaimFilter, Inserted, Intake, claim};
 
 use crate::sample::{Done, at, end, insert, intake, new_claim, running, save, store, tenant};
 
@@ -204,5 +204,53 @@ async fn a_list_is_narrowed_by_every_field() -> Done {
     let attributes = [("n".to_owned(), "4".to_owned())].into();
     check(ClaimFilter { attributes, ..all.clone() }, &[4]).await?;
     check(ClaimFilter { tenant: "other".parse()?, ..all }, &[]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_waits_for_a_claim_is_told_once() -> Done {
+    let store = store().await;
+    let id = running(&store, 1).await?[0];
+    let waiter = |token: &str, as_json| claim::Waiter {
+        claim_id: id,
+        token: TaskToken::from_text(token),
+        tenant: tenant(),
+        as_json,
+    };
+    let both = [waiter("a", true), waiter("b", false)];
+    let mut session = store.session().await?;
+    let tx = session.begin().await?;
+    let held = claim::hold(&tx, &[id]).await?;
+    assert_eq!((held.len(), held[0].status), (1, ClaimStatus::Running));
+    claim::wait(&tx, &both).await?;
+    claim::wait(&tx, &both[..1]).await?;
+    let mut taken = claim::take_waiters(&tx, &[id]).await?;
+    taken.sort_by(|a, b| a.token.cmp(&b.token));
+    assert_eq!(taken, both);
+    assert_eq!(claim::take_waiters(&tx, &[id]).await?, []);
+    tx.commit().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_claim_that_a_recipe_started_says_by_whom() -> Done {
+    let store = store().await;
+    let parent = running(&store, 1).await?[0];
+    let origin = claim::Origin {
+        parent,
+        recipe: "r".parse()?,
+        version: 2,
+        name: Some("n".to_owned()),
+        depth: 3,
+    };
+    let child = Intake { origin: Some(origin.clone()), ..intake(9, new_claim("t")) };
+    insert(&store, std::slice::from_ref(&child)).await?;
+    let mut session = store.session().await?;
+    let tx = session.begin().await?;
+    let rows = claim::lock_received(&tx, &[child.claim_id]).await?;
+    assert_eq!(rows[0].origin, Some(origin));
+    tx.commit().await?;
+    let claim = store.claim(&tenant(), child.claim_id).await?.expect("there");
+    assert_eq!(claim.parent, Some(parent));
     Ok(())
 }

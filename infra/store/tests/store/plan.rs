@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fluxus_postgres::Options;
-use fluxus_schema::{BranchId, ClaimId, ClaimStatus, Tenant};
+use fluxus_schema::{BranchId, ClaimId, ClaimStatus, TaskToken, Tenant};
 use fluxus_store::branch::{Join, Pending};
 use fluxus_store::{
     BranchKey, BranchStatus, Changes, ClaimFilter, TimerRow, branch, changes, claim, fluxling,
@@ -80,6 +80,21 @@ async fn every_hot_query_goes_by_its_index() -> Done {
     store.ended(&ids).await?;
     check!(["claim_by_tenant", "claim_pkey"]);
 
+    let waiters: Vec<_> = ids
+        .iter()
+        .map(|claim_id| claim::Waiter {
+            claim_id: *claim_id,
+            token: TaskToken::from_text("t"),
+            tenant: tenant(),
+            as_json: false,
+        })
+        .collect();
+    in_tx!(store, |tx| claim::hold(&tx, &ids).await?);
+    check!(["claim_pkey"]);
+    in_tx!(store, |tx| claim::wait(&tx, &waiters).await?);
+    in_tx!(store, |tx| claim::take_waiters(&tx, &ids[..50]).await?);
+    check!(["waiter_pkey"]);
+
     let update: Vec<_> = (1..100).map(|n| stepped(&row(n * 7))).collect();
     let timer_of = |n: u128| TimerRow {
         claim_id: id(n),
@@ -132,6 +147,8 @@ async fn every_hot_query_goes_by_its_index() -> Done {
     let session = store.session().await?;
     recipe::for_claim_types(&session, &types).await?;
     recipe::definitions(&session, &versions).await?;
+    let asked = versions.into_iter().map(|(tenant, name, version)| (tenant, name, Some(version)));
+    recipe::versions(&session, &asked.collect::<Vec<_>>()).await?;
     drop(session);
     check!(["claim_type_pkey", "recipe_pkey", "recipe_version_pkey"]);
     let delta = fluxus_store::LoadDelta {

@@ -72,6 +72,7 @@ pub fn intake(ms: i64, claim: NewClaim) -> Intake {
         claim,
         seed: *b"0123456789abcdef",
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        origin: None,
         received_at: at(ms),
     }
 }

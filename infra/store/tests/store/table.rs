@@ -40,6 +40,7 @@ async fn wrong_rows_are_refused() -> Done {
         "INSERT INTO fluxling (tenant, name, manifest, enabled, registered_at, error_rate)
          VALUES ('t', 'f', '{}', true, now(), 2)",
         "INSERT INTO recipe VALUES ('t', 'r', -1)",
+        "UPDATE claim SET origin = '[]'",
         "INSERT INTO claim_tally VALUES ('t', 't', 'RUNNING', 0, 0)",
     ];
     for sql in wrong {

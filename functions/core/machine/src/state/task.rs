@@ -4,16 +4,16 @@
 
 use std::time::Duration;
 
-use fluxus_schema::history::{Details, EventKind};
+use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
 use fluxus_schema::id::TaskAddress;
-use fluxus_schema::{Json, TaskToken};
+use fluxus_schema::{ClaimId, Json, TaskToken};
 use serde_json::{Value, json};
 
 use super::or_fail;
-use crate::branch::{Attempt, Failure, Status, Visit};
+use crate::branch::{Attempt, Branch, Failure, Status, Visit};
 use crate::data_flow::{self, Failed, Reading};
-use crate::definition::{Number, State, Task};
-use crate::effect::{Dispatch, Effect};
+use crate::definition::{Definition, Kind, Number, State, Task};
+use crate::effect::{Dispatch, Effect, Nested};
 use crate::env::Entropy as _;
 use crate::resource::{Pattern, Resource};
 use crate::retry;
@@ -113,12 +113,18 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
             .with_some("heartbeatInSeconds", heartbeat_s)
             .with_some("taskCredentials", role(stepper, state, task, visit)?);
         stepper.record(task.resource.names().scheduled, details);
+        let pattern = task.resource.pattern();
+        let nested = task
+            .resource
+            .starts_execution()
+            .then(|| Nested { claim_id: claim_id(stepper), pattern });
         let after = |seconds| stepper.now.plus(Duration::from_secs(seconds));
         let attempt = Attempt {
             token: token.clone(),
             callback,
             capability: task.resource.capability(),
             labels: task.resource.labels(),
+            execution: nested.filter(|_| pattern.is_sync()).map(|nested| nested.claim_id),
             held: None,
             scheduled_at: stepper.now,
             started: false,
@@ -131,6 +137,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
             token,
             capability: attempt.capability.clone(),
             labels: attempt.labels.clone(),
+            nested,
             input,
             state: visit.state.clone(),
             attempt: visit.retry_count(),
@@ -139,6 +146,45 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
         }));
         Ok(watch(stepper, visit.clone(), attempt))
     })
+}
+
+/// The id of an execution that this step starts.
+fn claim_id(stepper: &Stepper<'_>) -> ClaimId {
+    let mut random = [0; 10];
+    random.copy_from_slice(&stepper.entropy.bytes()[..10]);
+    ClaimId::new(stepper.now, &random)
+}
+
+impl Branch {
+    /// Notes that the request of the task it scheduled in its last step was handed over at once:
+    /// `execution` was started. `row` is what that step recorded, `output` what starting gave.
+    pub fn submit(
+        &mut self,
+        definition: &Definition,
+        row: &mut EventRow,
+        execution: ClaimId,
+        output: Json,
+    ) {
+        let Status::AwaitingTask { visit, task } = &mut self.status else { return };
+        let state = definition.state_named(&visit.state);
+        let Some(Kind::Task(Task { resource, .. })) = state.map(|state| &state.kind) else {
+            return;
+        };
+        task.started = true;
+        task.submitted = true;
+        task.execution = task.execution.map(|_| execution);
+        let events = [
+            (EventKind::TaskStarted, resource.details()),
+            (EventKind::TaskSubmitted, resource.details().with("output", output)),
+        ];
+        for (kind, details) in events {
+            let position = u32::try_from(row.events.len()).unwrap_or(u32::MAX);
+            row.events.push(Event { kind, previous: self.last.take(), details });
+            let (branch_id, revision) = (self.id.clone(), row.revision);
+            self.last = Some(EventKey { branch_id, revision, position });
+            self.events += 1;
+        }
+    }
 }
 
 /// The role that a task's credentials name, as its event tells.
@@ -164,7 +210,7 @@ pub(crate) fn on_event(
     event: Input,
 ) -> Option<Go> {
     let state = stepper.definition.state_named(&visit.state)?;
-    let crate::definition::Kind::Task(Task { resource, .. }) = &state.kind else { return None };
+    let Kind::Task(Task { resource, .. }) = &state.kind else { return None };
     // Once the request was handed over, whoever took it has no more say: the callback has.
     let handed_over = task.submitted && task.callback.is_some();
     let is_attempt = |token: &TaskToken| *token == task.token && !handed_over;
@@ -198,8 +244,13 @@ pub(crate) fn on_event(
         Input::TaskFailed { token, failure, .. } if is_attempt(&token) || is_callback(&token) => {
             start(stepper, resource, &mut task);
             let failure = failure.within_bounds();
-            let timed_out = retry::is_timeout(failure.error.as_deref());
-            let kind = if timed_out { names.timed_out } else { names.failed };
+            let kind = if retry::is_timeout(failure.error.as_deref()) {
+                names.timed_out
+            } else if resource.pattern().is_sync() && !task.submitted {
+                EventKind::TaskSubmitFailed
+            } else {
+                names.failed
+            };
             stepper.record(kind, with_failure(resource, &failure));
             Some(Go::Fail(visit, failure.into()))
         }
