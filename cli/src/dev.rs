@@ -272,8 +272,8 @@ fn next_steps(url: &str, claim: Option<ClaimId>) -> String {
     lines.push("  fluxus claim list".to_owned());
     lines.push("  fluxus recipe list".to_owned());
     lines.push("  fluxus fluxling list".to_owned());
-    let [_, _, approval, _] = EXAMPLES;
-    if let Ok(claim) = approval.new_claim() {
+    let approval = EXAMPLES.iter().find(|example| example.name == "approval");
+    if let Some(Ok(claim)) = approval.map(|approval| approval.new_claim()) {
         let (claim_type, body) = (&claim.claim_type, &claim.body);
         lines.push(format!("  fluxus claim submit {claim_type} --body '{body}'"));
     }

@@ -9,7 +9,8 @@ use expect_test::{Expect, expect};
 use fluxus_schema::NewClaim;
 use serde_json::Value;
 
-const EXAMPLES: [&str; 4] = ["order-saga", "document-intake", "approval", "http-check"];
+const EXAMPLES: [&str; 5] =
+    ["order-saga", "order-batch", "document-intake", "approval", "http-check"];
 
 fn file(example: &str, name: &str) -> PathBuf {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
@@ -79,6 +80,17 @@ fn an_order_is_undone_in_reverse() {
         status "FAILED"
         error "OrderCancelled"
         cause "{\"Error\":\"Shop.NoCarrier\",\"Cause\":\"nobody ships to XX\"}"
+    "#]],
+    );
+}
+
+#[test]
+fn each_order_of_a_batch_is_an_execution() {
+    check(
+        "order-batch",
+        &expect![[r#"
+        status "SUCCEEDED"
+        output {"batch":"2026-11","orders":[{"execution":"order-2001","tracking":"NO-2001"},{"execution":"order-2002","error":"OrderCancelled"}]}
     "#]],
     );
 }

@@ -38,8 +38,9 @@ macro_rules! example {
 }
 
 /// All of them.
-pub const EXAMPLES: [Example; 4] = [
+pub const EXAMPLES: [Example; 5] = [
     example!("order-saga"),
+    example!("order-batch"),
     example!("document-intake"),
     example!("approval"),
     example!("http-check"),

@@ -76,6 +76,27 @@ async fn an_order_is_fulfilled_or_undone_in_reverse() {
 }
 
 #[tokio::test]
+async fn each_order_of_a_batch_is_an_execution() {
+    let database = database().await;
+    let system = System::start(options(&database)).await.expect("starts");
+    let client = Client::new(&system);
+    let batch = client.fulfil(&claim("order-batch", |_| {})).await;
+    assert_eq!(batch["status"], "SUCCEEDED", "{batch}");
+    assert_eq!(
+        batch["output"]["orders"],
+        json!([
+            {"execution": "order-2001", "tracking": "NO-2001"},
+            {"execution": "order-2002", "error": "OrderCancelled"},
+        ])
+    );
+    let again = client.fulfil(&claim("order-batch", |_| {})).await;
+    let errors = again["output"]["orders"].as_array().expect("orders").iter();
+    let errors: Vec<_> = errors.map(|order| order["error"].as_str().expect("an error")).collect();
+    assert_eq!(errors, ["StepFunctions.ExecutionAlreadyExistsException"; 2]);
+    system.shutdown().await.expect("stops");
+}
+
+#[tokio::test]
 async fn documents_are_sorted() {
     let database = database().await;
     let system = System::start(options(&database)).await.expect("starts");

@@ -221,6 +221,22 @@ async fn what_an_ended_claim_left_behind_is_found() -> Done {
 }
 
 #[tokio::test]
+async fn a_wait_for_an_execution_that_ended_is_found() -> Done {
+    let waits_for = |ended: bool| {
+        move |sound: &Sound| {
+            let token = token(sound.under_way, 1);
+            let of = if ended { sound.fulfilled } else { sound.received };
+            format!(
+                "DELETE FROM fluxus_queue.message WHERE body LIKE '%TaskSucceeded%';
+                 INSERT INTO waiter VALUES ('{of}', '{token}', 'default', false)"
+            )
+        }
+    };
+    check(waits_for(false), &[]).await?;
+    check(waits_for(true), &["has ended, and a task waits for its end"]).await
+}
+
+#[tokio::test]
 async fn a_claim_that_nothing_moves_on_is_found() -> Done {
     let lost = |kind: &'static str| {
         move |_: &Sound| format!("DELETE FROM fluxus_queue.message WHERE body LIKE '%{kind}%'")
