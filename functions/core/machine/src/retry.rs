@@ -1,6 +1,19 @@
 //! Retriers and catchers: what a failure in a state leads to.
 //!
-//! Source: States Language, "Errors", "Retrying After Error", "Fallback States".
+//! The first retrier that names the error is asked, and no other; each counts its own retries. Once
+//! it has none left, the first catcher that names the error takes it. Where the service and the
+//! language's specification differ, this is as the service was recorded:
+//!
+//! - `States.Runtime` is retried and caught by nothing, not even by its name.
+//! - `States.DataLimitExceeded` is taken by `States.ALL`, though the service's documentation says
+//!   that it is not.
+//! - A task whose heartbeat did not come fails with `States.Timeout`. Its own retriers and catchers
+//!   can tell it from one that took too long: `States.HeartbeatTimeout` takes only the former.
+//! - `States.TaskFailed` takes every error but timeouts, in Parallel and Map too.
+//! - A timeout is caught with an empty `Cause`, an error that gave none with the cause `null`.
+//!
+//! Source: States Language, "Errors", "Retrying After Error", "Fallback States"; AWS Step
+//! Functions, "Handling errors in Step Functions workflows".
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +28,26 @@ use crate::definition::{Catcher, Kind, Retrier, State, Then};
 use crate::effect::Effect;
 use crate::step::{Go, Stepper};
 
-/// Ends every execution that meets it: nothing retries or catches it, not even by its name. The
-/// recorded service says so, and that a result past the size bound is caught by `States.ALL`,
-/// other than its documentation has it.
+/// Ends every execution that meets it.
 const TERMINAL: &str = "States.Runtime";
 
+/// What retriers and catchers may call a timeout that came of a missed heartbeat.
+pub(crate) const HEARTBEAT_TIMEOUT: &str = "States.HeartbeatTimeout";
+
 /// Asks the state's retriers, then its catchers; where none takes the failure the branch fails.
+/// `also` is another name that they may know the error by.
 pub(crate) fn on_failure(
     stepper: &mut Stepper<'_>,
     state: &State,
     mut visit: Visit,
     failure: Failure,
+    also: Option<&str>,
 ) -> Go {
     let error = failure.error.as_deref().unwrap_or_default();
-    if let Some(index) = state.retry.iter().position(|entry| matches(&entry.errors, error)) {
+    let takes = |names: &[Arc<str>]| {
+        matches(names, error) || also.is_some_and(|also| names.iter().any(|name| &**name == also))
+    };
+    if let Some(index) = state.retry.iter().position(|entry| takes(&entry.errors)) {
         let retrier = &state.retry[index];
         visit.retries.resize(state.retry.len(), 0);
         if visit.retries[index] < retrier.max_attempts {
@@ -43,7 +62,7 @@ pub(crate) fn on_failure(
     if let Some(kind) = stepper.branches_failed.take() {
         stepper.record(kind, Details::new());
     }
-    match state.catch.iter().find(|entry| matches(&entry.errors, error)) {
+    match state.catch.iter().find(|entry| takes(&entry.errors)) {
         Some(catcher) => caught(stepper, state, catcher, visit, &failure),
         None => Go::End(failure, matches!(state.kind, Kind::Task(_))),
     }
@@ -93,7 +112,7 @@ fn matches(names: &[Arc<str>], error: &str) -> bool {
 }
 
 pub(crate) fn is_timeout(error: Option<&str>) -> bool {
-    matches!(error, Some("States.Timeout" | "States.HeartbeatTimeout"))
+    matches!(error, Some("States.Timeout" | HEARTBEAT_TIMEOUT))
 }
 
 #[cfg(test)]
@@ -114,6 +133,18 @@ mod tests {
             takes("States.TaskFailed", "Custom") && !takes("States.TaskFailed", "States.Timeout")
         );
         assert!(takes("States.Timeout", "States.HeartbeatTimeout"));
+        assert!(!takes("States.HeartbeatTimeout", "States.Timeout"));
+        assert!(!takes("States.TaskFailed", "States.HeartbeatTimeout"));
+        assert!(!takes("States.TaskFailed", "States.Runtime"));
+        for name in [
+            "States.Permissions",
+            "States.Http.Socket",
+            "States.QueryEvaluationError",
+            "Lambda.Unknown",
+        ] {
+            assert!(takes(name, name) && takes("States.TaskFailed", name), "{name}");
+            assert!(!takes(name, "States.TaskFailed"), "{name}");
+        }
         assert!(!takes("Custom", "Other"));
     }
 

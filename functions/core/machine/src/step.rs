@@ -378,8 +378,9 @@ impl<'a> Stepper<'a> {
                 }
                 Go::Fail(visit, failed) => match self.definition.state_named(&visit.state) {
                     Some(state) => {
+                        let also = failed.also;
                         let failure = self.note_evaluation(state, &visit, failed);
-                        retry::on_failure(self, state, visit, failure)
+                        retry::on_failure(self, state, visit, failure, also)
                     }
                     None => Go::Lost(visit.state),
                 },
@@ -430,7 +431,7 @@ impl<'a> Stepper<'a> {
         visit: &Visit,
         failed: Failed,
     ) -> Failure {
-        let Failed { failure, evaluation } = failed;
+        let Failed { failure, evaluation, .. } = failed;
         let Some(Evaluation { location, is_late }) = evaluation else { return failure };
         let entered = self.events.last().filter(|_| self.count == visit.entered_event && !is_late);
         let previous = entered.map_or(self.last.clone(), |entered| entered.previous.clone());

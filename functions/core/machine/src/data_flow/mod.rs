@@ -40,6 +40,8 @@ pub(crate) struct Failed {
     pub(crate) failure: Failure,
     /// The service tells of a failed evaluation in JSONata by an event of its own.
     pub(crate) evaluation: Option<Evaluation>,
+    /// Another name by which retriers and catchers know the error.
+    pub(crate) also: Option<&'static str>,
 }
 
 /// A failed evaluation in JSONata.
@@ -54,7 +56,7 @@ pub(crate) struct Evaluation {
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self { failure, evaluation: None }
+        Self { failure, evaluation: None, also: None }
     }
 }
 
@@ -66,7 +68,7 @@ impl Failed {
             FailureKind::Query { location } => Some(Evaluation { location, is_late: false }),
             _ => None,
         };
-        Self { failure: runtime(visit, error, &failure.cause), evaluation }
+        Self { evaluation, ..runtime(visit, error, &failure.cause).into() }
     }
 
     /// A value from JSONata in `location` that the state has no use for.

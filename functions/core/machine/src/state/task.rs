@@ -272,16 +272,17 @@ pub(crate) fn on_event(
         Input::TimerFired { revision: of } if of == revision => {
             let passed =
                 |due: Option<fluxus_schema::Timestamp>| due.is_some_and(|due| due <= stepper.now);
-            let failure = match (passed(task.deadline), passed(task.heartbeat_due)) {
-                (true, _) if task.held.is_some() => nobody(&task),
-                (true, _) => Failure { error: Some("States.Timeout".to_owned()), cause: None },
+            let timeout = Failure { error: Some("States.Timeout".to_owned()), cause: None };
+            let failed = match (passed(task.deadline), passed(task.heartbeat_due)) {
+                (true, _) if task.held.is_some() => nobody(&task).into(),
+                (true, _) => Failed::from(timeout),
                 (false, true) => {
-                    Failure { error: Some("States.HeartbeatTimeout".to_owned()), cause: None }
+                    Failed { also: Some(retry::HEARTBEAT_TIMEOUT), ..Failed::from(timeout) }
                 }
                 (false, false) => return Some(watch(stepper, visit, task)),
             };
-            stepper.record(names.timed_out, with_failure(resource, &failure));
-            Some(Go::Fail(visit, failure.into()))
+            stepper.record(names.timed_out, with_failure(resource, &failed.failure));
+            Some(Go::Fail(visit, failed))
         }
         _ => None,
     }

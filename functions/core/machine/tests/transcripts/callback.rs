@@ -168,9 +168,9 @@ fn no_callback_and_no_heartbeat() {
             > Fire
               rejected: TimerFired does not fit a branch that is awaiting another answer
             > Fire
-              6 <5 TaskTimedOut {"error":"States.HeartbeatTimeout"}
-              7 <6 ExecutionFailed {"error":"States.HeartbeatTimeout"}
-              = / FAILED States.HeartbeatTimeout: -
+              6 <5 TaskTimedOut {"error":"States.Timeout"}
+              7 <6 ExecutionFailed {"error":"States.Timeout"}
+              = / FAILED States.Timeout: -
         "#]],
     );
 }

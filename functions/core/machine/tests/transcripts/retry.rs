@@ -316,3 +316,225 @@ fn a_catcher_that_cannot_place_the_error_ends_the_execution() {
         "#]],
     );
 }
+
+#[test]
+fn a_missed_heartbeat_is_a_timeout_that_its_own_task_can_tell() {
+    let definition = machine(json!({
+        "Do": {
+            "Type": "Task", "Resource": "fluxling:do", "TimeoutSeconds": 15, "HeartbeatSeconds": 10,
+            "Retry": [{ "ErrorEquals": ["States.HeartbeatTimeout"], "MaxAttempts": 1 }],
+            "Catch": [{ "ErrorEquals": ["States.TaskFailed"], "Next": "Never" },
+                      { "ErrorEquals": ["States.Timeout"], "Next": "Caught" }],
+            "End": true
+        },
+        "Never": { "Type": "Fail" },
+        "Caught": { "Type": "Pass", "End": true }
+    }));
+    let script = [Fire, Fire, Pass(8), Beat("Do#1"), Fire, Fire];
+    check(
+        &definition,
+        &json!({}),
+        &script,
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 TaskStateEntered {"input":{},"name":"Do"}
+          3 <2 TaskScheduled {"parameters":{},"timeoutInSeconds":15,"heartbeatInSeconds":10}
+          ! dispatch Do deadline 15s heartbeat 10s {}
+          ! timer at 10s for / watch
+          = / awaits task Do
+        > Fire
+          4 <3 TaskTimedOut {"error":"States.Timeout"}
+          ! timer at 11s for /
+          = / awaits retry of Do at 11s
+        > Fire
+          5 <4 TaskScheduled {"parameters":{},"timeoutInSeconds":15,"heartbeatInSeconds":10}
+          ! dispatch Do attempt 1 deadline 26s heartbeat 10s {}
+          ! timer at 21s for / watch
+          = / awaits task Do
+        > Pass(8)
+        > Beat Do#1
+          ! timer at 26s for / watch
+        > Fire
+          rejected: TimerFired does not fit a branch that is awaiting another answer
+        > Fire
+          6 <5 TaskTimedOut {"error":"States.Timeout"}
+          7 <6 TaskStateExited {"name":"Do","output":{"Error":"States.Timeout","Cause":""}}
+          8 <7 PassStateEntered {"input":{"Error":"States.Timeout","Cause":""},"name":"Caught"}
+          9 <8 PassStateExited {"name":"Caught","output":{"Error":"States.Timeout","Cause":""}}
+          10 <9 ExecutionSucceeded {"output":{"Error":"States.Timeout","Cause":""}}
+          = / SUCCEEDED {"Error":"States.Timeout","Cause":""}
+    "#]],
+    );
+}
+
+#[test]
+fn a_heartbeat_missed_in_a_branch_is_a_timeout_to_the_state_above() {
+    let inner = machine(json!({
+        "Do": { "Type": "Task", "Resource": "fluxling:do", "HeartbeatSeconds": 10, "End": true }
+    }));
+    let definition = machine(json!({
+        "Both": {
+            "Type": "Parallel", "Branches": [inner],
+            "Catch": [{ "ErrorEquals": ["States.Timeout"], "Next": "Caught" }],
+            "End": true
+        },
+        "Caught": { "Type": "Pass", "End": true }
+    }));
+    check(
+        &definition,
+        &json!({}),
+        &[Fire],
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 ParallelStateEntered {"input":{},"name":"Both"}
+          3 <2 ParallelStateStarted
+          4 <3 TaskStateEntered /1.0 {"input":{},"name":"Do"}
+          5 <4 TaskScheduled /1.0 {"parameters":{},"heartbeatInSeconds":10}
+          ! dispatch Do heartbeat 10s {}
+          ! timer at 10s for /1.0 watch
+          = / awaits 1 branches in Both
+          = /1.0 awaits task Do
+        > Fire
+          6 <5 TaskTimedOut /1.0 {"error":"States.Timeout"}
+          7 <6 TaskStateAborted
+          8 <6 ParallelStateFailed
+          9 <8 ParallelStateExited {"name":"Both","output":{"Error":"States.Timeout","Cause":""}}
+          10 <9 PassStateEntered {"input":{"Error":"States.Timeout","Cause":""},"name":"Caught"}
+          11 <10 PassStateExited {"name":"Caught","output":{"Error":"States.Timeout","Cause":""}}
+          12 <11 ExecutionSucceeded {"output":{"Error":"States.Timeout","Cause":""}}
+          = / SUCCEEDED {"Error":"States.Timeout","Cause":""}
+          = /1.0 gone
+    "#]],
+    );
+}
+
+#[test]
+fn the_first_retrier_that_names_the_error_is_asked_and_no_other() {
+    let retry = json!([
+        { "ErrorEquals": ["A"], "MaxAttempts": 1, "BackoffRate": 1 },
+        { "ErrorEquals": ["States.ALL"], "MaxAttempts": 5, "BackoffRate": 1.5 }
+    ]);
+    let catch = json!([{ "ErrorEquals": ["A"], "Next": "Caught" }]);
+    let script = [
+        Fail("Do", "B", ""),
+        Fire,
+        Fail("Do", "B", ""),
+        Fire,
+        Fail("Do", "A", ""),
+        Fire,
+        Fail("Do", "A", "again"),
+    ];
+    check(
+        &task(&retry, &catch),
+        &json!({}),
+        &script,
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 TaskStateEntered {"input":{},"name":"Do"}
+          3 <2 TaskScheduled {"parameters":{}}
+          ! dispatch Do {}
+          = / awaits task Do
+        > Fail Do B
+          4 <3 TaskStarted
+          5 <4 TaskFailed {"error":"B"}
+          ! timer at 1s for /
+          = / awaits retry of Do at 1s
+        > Fire
+          6 <5 TaskScheduled {"parameters":{}}
+          ! dispatch Do attempt 1 {}
+          = / awaits task Do
+        > Fail Do B
+          7 <6 TaskStarted
+          8 <7 TaskFailed {"error":"B"}
+          ! timer at 2500ms for /
+          = / awaits retry of Do at 2500ms
+        > Fire
+          9 <8 TaskScheduled {"parameters":{}}
+          ! dispatch Do attempt 2 {}
+          = / awaits task Do
+        > Fail Do A
+          10 <9 TaskStarted
+          11 <10 TaskFailed {"error":"A"}
+          ! timer at 3500ms for /
+          = / awaits retry of Do at 3500ms
+        > Fire
+          12 <11 TaskScheduled {"parameters":{}}
+          ! dispatch Do attempt 3 {}
+          = / awaits task Do
+        > Fail Do A
+          13 <12 TaskStarted
+          14 <13 TaskFailed {"error":"A","cause":"again"}
+          15 <14 TaskStateExited {"name":"Do","output":{"Error":"A","Cause":"again"}}
+          16 <15 PassStateEntered {"input":{"Error":"A","Cause":"again"},"name":"Caught"}
+          17 <16 PassStateExited {"name":"Caught","output":{"Error":"A","Cause":"again"}}
+          18 <17 ExecutionSucceeded {"output":{"Error":"A","Cause":"again"}}
+          = / SUCCEEDED {"Error":"A","Cause":"again"}
+    "#]],
+    );
+}
+
+#[test]
+fn a_failed_evaluation_is_tried_again_and_caught_by_its_name() {
+    let definition = json!({
+        "QueryLanguage": "JSONata", "StartAt": "Do",
+        "States": {
+            "Do": {
+                "Type": "Task", "Resource": "fluxling:do", "Arguments": "{% 1 + $states.input %}",
+                "Retry": [{ "ErrorEquals": ["States.QueryEvaluationError"], "MaxAttempts": 1 }],
+                "Catch": [{
+                    "ErrorEquals": ["States.QueryEvaluationError"], "Next": "Caught",
+                    "Output": "{% $states.errorOutput.Error %}"
+                }],
+                "End": true
+            },
+            "Caught": { "Type": "Pass", "End": true }
+        }
+    });
+    check(
+        &definition,
+        &json!("x"),
+        &[Fire],
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":"x"}
+          2 <0 TaskStateEntered {"input":"x","name":"Do"}
+          3 <0 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (343 bytes)
+          ! timer at 1s for /
+          = / awaits retry of Do at 1s
+        > Fire
+          4 <3 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (343 bytes)
+          5 <4 TaskStateExited {"name":"Do","output":"States.QueryEvaluationError"}
+          6 <5 PassStateEntered {"input":"States.QueryEvaluationError","name":"Caught"}
+          7 <6 PassStateExited {"name":"Caught","output":"States.QueryEvaluationError"}
+          8 <7 ExecutionSucceeded {"output":"States.QueryEvaluationError"}
+          = / SUCCEEDED "States.QueryEvaluationError"
+    "#]],
+    );
+}
+
+#[test]
+fn a_terminal_error_is_neither_tried_again_nor_caught() {
+    let retry = json!([{ "ErrorEquals": ["States.ALL"] }]);
+    let catch = json!([
+        { "ErrorEquals": ["States.Runtime"], "Next": "Caught" },
+        { "ErrorEquals": ["States.TaskFailed"], "Next": "Caught" },
+        { "ErrorEquals": ["States.ALL"], "Next": "Caught" }
+    ]);
+    let script = [Fail("Do", "States.Runtime", "broken")];
+    check(&task(&retry, &catch), &json!({}), &script, &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":{}}
+          2 <0 TaskStateEntered {"input":{},"name":"Do"}
+          3 <2 TaskScheduled {"parameters":{}}
+          ! dispatch Do {}
+          = / awaits task Do
+        > Fail Do States.Runtime
+          4 <3 TaskStarted
+          5 <4 TaskFailed {"error":"States.Runtime","cause":"broken"}
+          6 <5 ExecutionFailed {"error":"States.Runtime","cause":"broken"}
+          = / FAILED States.Runtime: broken
+    "#]]);
+}

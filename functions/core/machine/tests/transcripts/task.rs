@@ -232,12 +232,12 @@ fn heartbeats_extend_the_time_and_their_absence_ends_it() {
             > Fire
               rejected: TimerFired does not fit a branch that is awaiting another answer
             > Fire
-              4 <3 TaskTimedOut {"error":"States.HeartbeatTimeout"}
-              5 <4 TaskStateExited {"name":"Pay","output":{"error":{"Error":"States.HeartbeatTimeout","Cause":""}}}
-              6 <5 PassStateEntered {"input":{"error":{"Error":"States.HeartbeatTimeout","Cause":""}},"name":"Caught"}
-              7 <6 PassStateExited {"name":"Caught","output":{"error":{"Error":"States.HeartbeatTimeout","Cause":""}}}
-              8 <7 ExecutionSucceeded {"output":{"error":{"Error":"States.HeartbeatTimeout","Cause":""}}}
-              = / SUCCEEDED {"error":{"Error":"States.HeartbeatTimeout","Cause":""}}
+              4 <3 TaskTimedOut {"error":"States.Timeout"}
+              5 <4 TaskStateExited {"name":"Pay","output":{"error":{"Error":"States.Timeout","Cause":""}}}
+              6 <5 PassStateEntered {"input":{"error":{"Error":"States.Timeout","Cause":""}},"name":"Caught"}
+              7 <6 PassStateExited {"name":"Caught","output":{"error":{"Error":"States.Timeout","Cause":""}}}
+              8 <7 ExecutionSucceeded {"output":{"error":{"Error":"States.Timeout","Cause":""}}}
+              = / SUCCEEDED {"error":{"Error":"States.Timeout","Cause":""}}
             > Beat Pay#0
               rejected: TaskHeartbeat does not fit a branch that is at its end
         "#]],
