@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use crate::client::{Client, claim, endpoint};
-use crate::load::{Accepted, Load};
+use crate::load::{Accepted, Load, ORDERS_IN_BATCH};
 use crate::process::{Dev, Draws, EVERY, PATIENCE, command};
 use crate::{expect_sound, store, violations};
 
@@ -100,10 +100,23 @@ async fn expect_ends(client: &Client, accepted: &BTreeMap<String, Accepted>) {
             None => wrong.push(format!("{key}: the claim {id} is lost")),
         }
     }
+    // Each order of a batch is a claim too, once.
+    let mut orders: BTreeMap<&str, usize> = BTreeMap::new();
+    let parents = claims.iter().filter_map(|claim| claim["parent"].as_str());
+    parents.for_each(|parent| *orders.entry(parent).or_default() += 1);
+    for claim in &claims {
+        let id = claim["claim_id"].as_str().expect("an id");
+        let wanted = usize::from(claim["type"] == "orders.placed") * ORDERS_IN_BATCH;
+        let started = orders.get(id).copied().unwrap_or(0);
+        if started != wanted {
+            wrong.push(format!("{id} started {started} executions, not {wanted}"));
+        }
+    }
     let more = wrong.len();
     wrong.truncate(20);
     assert!(wrong.is_empty(), "{more} claims are wrong:\n{}", wrong.join("\n"));
-    assert_eq!(claims.len(), accepted.len(), "claims that nobody submitted");
+    let started: usize = orders.values().sum();
+    assert_eq!(claims.len(), accepted.len() + started, "claims that nobody submitted");
     in_time.expect("all claims end in time");
 }
 

@@ -21,6 +21,9 @@ const PACE: Duration = Duration::from_millis(30);
 /// How often the approver looks for expenses to decide on.
 const APPROVE_EVERY: Duration = Duration::from_millis(50);
 
+/// Executions that a batch of orders starts.
+pub const ORDERS_IN_BATCH: usize = 2;
+
 /// A claim that was accepted, and how it must end.
 #[derive(Clone, Debug)]
 pub struct Accepted {
@@ -180,7 +183,7 @@ fn draw(draws: &mut Draws, key: &str, endpoint: &str) -> (Value, End) {
     let cancelled = End::other("FAILED", "OrderCancelled");
     let fulfilled =
         || End::succeeded().with("/reservation/reservation_id", json!(format!("r-{key}")));
-    match draws.below(12) {
+    match draws.below(13) {
         0 => (order(&|claim| claim["body"]["flaky"] = json!(true)), fulfilled()),
         1 => (order(&|claim| claim["body"]["card"] = json!("declined")), cancelled),
         2 => (order(&|claim| claim["body"]["address"]["country"] = json!("XX")), cancelled),
@@ -199,6 +202,15 @@ fn draw(draws: &mut Draws, key: &str, endpoint: &str) -> (Value, End) {
             let url = json!(format!("http://{endpoint}/200"));
             let check = claim("http-check", |claim| claim["body"]["url"] = url);
             (check, End::succeeded().with("/healthy", json!(true)))
+        }
+        10 => {
+            let batch = claim("order-batch", |claim| {
+                for n in 0..ORDERS_IN_BATCH {
+                    claim["body"]["orders"][n]["order"] = json!(format!("{key}-{n}"));
+                }
+            });
+            let tracking = json!(format!("NO-{key}-0"));
+            (batch, End::succeeded().with("/orders/0/tracking", tracking))
         }
         _ => (order(&|_| {}), fulfilled()),
     }

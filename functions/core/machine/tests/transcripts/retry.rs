@@ -524,7 +524,11 @@ fn a_terminal_error_is_neither_tried_again_nor_caught() {
         { "ErrorEquals": ["States.ALL"], "Next": "Caught" }
     ]);
     let script = [Fail("Do", "States.Runtime", "broken")];
-    check(&task(&retry, &catch), &json!({}), &script, &expect![[r#"
+    check(
+        &task(&retry, &catch),
+        &json!({}),
+        &script,
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":{}}
           2 <0 TaskStateEntered {"input":{},"name":"Do"}
@@ -536,5 +540,6 @@ fn a_terminal_error_is_neither_tried_again_nor_caught() {
           5 <4 TaskFailed {"error":"States.Runtime","cause":"broken"}
           6 <5 ExecutionFailed {"error":"States.Runtime","cause":"broken"}
           = / FAILED States.Runtime: broken
-    "#]]);
+    "#]],
+    );
 }
