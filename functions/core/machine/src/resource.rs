@@ -140,6 +140,10 @@ fn instead(service: &str, action: &str, pattern: Pattern) -> String {
     match (service, action) {
         ("lambda", _) => FUNCTION.to_owned(),
         ("http", _) => "use `fluxling:http.request`".to_owned(),
+        ("aws-sdk:sfn", "startExecution" | "startSyncExecution") => {
+            "use `arn:aws:states:::states:startExecution`, with `.sync:2` to wait for its end"
+                .to_owned()
+        }
         ("aws-sdk:sfn", "sendTaskSuccess" | "sendTaskFailure" | "sendTaskHeartbeat") => {
             "use `fluxling:http.request` with `/v1/tasks/{token}` of the API".to_owned()
         }

@@ -180,6 +180,8 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
         "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
         "arn:aws:states:::aws-sdk:s3:getObject",
         "arn:aws:states:::aws-sdk:sfn:sendTaskSuccess",
+        "arn:aws:states:::aws-sdk:sfn:startExecution",
+        "arn:aws:states:::states:startExecution.sync:2",
         "arn:aws:states:::batch:submitJob.sync",
         "fluxling:works",
     ]
@@ -192,6 +194,7 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
         /States/Ask/Resource: `sqs:sendMessage.waitForTaskToken` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:sqs.sendMessage.waitForTaskToken`
         /States/Ask/Resource: `aws-sdk:s3:getObject` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:s3.getObject`
         /States/Ask/Resource: `aws-sdk:sfn:sendTaskSuccess` runs only in a simulation, with mocks; use `fluxling:http.request` with `/v1/tasks/{token}` of the API
+        /States/Ask/Resource: `aws-sdk:sfn:startExecution` runs only in a simulation, with mocks; use `arn:aws:states:::states:startExecution`, with `.sync:2` to wait for its end
         /States/Ask/Resource: `batch:submitJob.sync` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:batch.submitJob`
     "#]].assert_eq(&all.concat());
 }

@@ -2,79 +2,27 @@
 //!
 //! Source: States Language, "Task State", "Timeouts"; AWS Step Functions API, "HistoryEvent".
 
+mod events;
+
 use std::time::Duration;
 
-use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
+use fluxus_schema::history::{Details, EventKind};
 use fluxus_schema::id::TaskAddress;
 use fluxus_schema::{ClaimId, Json, TaskToken};
 use serde_json::{Value, json};
 
 use super::or_fail;
-use crate::branch::{Attempt, Branch, Failure, Status, Visit};
+use crate::branch::{Attempt, Failure, Status, Visit};
 use crate::data_flow::{self, Failed, Reading};
-use crate::definition::{Definition, Kind, Number, State, Task};
+use crate::definition::{Kind, Number, State, Task};
 use crate::effect::{Dispatch, Effect, Nested};
 use crate::env::Entropy as _;
 use crate::resource::{Pattern, Resource};
 use crate::retry;
-use crate::step::{Go, Input, Stepper, failure_details};
+use crate::step::{Go, Input, Stepper};
 
-/// The events by which the service tells how an attempt goes.
-struct Names {
-    scheduled: EventKind,
-    started: EventKind,
-    succeeded: EventKind,
-    failed: EventKind,
-    timed_out: EventKind,
-}
-
-const TASK: Names = Names {
-    scheduled: EventKind::TaskScheduled,
-    started: EventKind::TaskStarted,
-    succeeded: EventKind::TaskSucceeded,
-    failed: EventKind::TaskFailed,
-    timed_out: EventKind::TaskTimedOut,
-};
-
-const LAMBDA: Names = Names {
-    scheduled: EventKind::LambdaFunctionScheduled,
-    started: EventKind::LambdaFunctionStarted,
-    succeeded: EventKind::LambdaFunctionSucceeded,
-    failed: EventKind::LambdaFunctionFailed,
-    timed_out: EventKind::LambdaFunctionTimedOut,
-};
-
-const ACTIVITY: Names = Names {
-    scheduled: EventKind::ActivityScheduled,
-    started: EventKind::ActivityStarted,
-    succeeded: EventKind::ActivitySucceeded,
-    failed: EventKind::ActivityFailed,
-    timed_out: EventKind::ActivityTimedOut,
-};
-
-impl Resource {
-    fn names(&self) -> &'static Names {
-        match self {
-            Self::Fluxling { .. } | Self::Service { .. } => &TASK,
-            Self::Lambda { .. } => &LAMBDA,
-            Self::Activity { .. } => &ACTIVITY,
-        }
-    }
-
-    /// The fields by which an event says what was asked for; Lambda and activity events say it
-    /// only once, when the task is scheduled.
-    fn details(&self) -> Details {
-        match self {
-            Self::Fluxling { capability, pattern, .. } => Details::new()
-                .with("resource", &*format!("{capability}{}", pattern.suffix()))
-                .with("resourceType", "fluxling"),
-            Self::Service { service, action, pattern } => Details::new()
-                .with("resource", &*format!("{action}{}", pattern.suffix()))
-                .with("resourceType", service.clone()),
-            Self::Lambda { .. } | Self::Activity { .. } => Details::new(),
-        }
-    }
-}
+pub(crate) use events::is_before_start;
+use events::with_failure;
 
 /// Schedules an attempt.
 pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: Visit) -> Go {
@@ -153,38 +101,6 @@ fn claim_id(stepper: &Stepper<'_>) -> ClaimId {
     let mut random = [0; 10];
     random.copy_from_slice(&stepper.entropy.bytes()[..10]);
     ClaimId::new(stepper.now, &random)
-}
-
-impl Branch {
-    /// Notes that the request of the task it scheduled in its last step was handed over at once:
-    /// `execution` was started. `row` is what that step recorded, `output` what starting gave.
-    pub fn submit(
-        &mut self,
-        definition: &Definition,
-        row: &mut EventRow,
-        execution: ClaimId,
-        output: Json,
-    ) {
-        let Status::AwaitingTask { visit, task } = &mut self.status else { return };
-        let state = definition.state_named(&visit.state);
-        let Some(Kind::Task(Task { resource, .. })) = state.map(|state| &state.kind) else {
-            return;
-        };
-        task.started = true;
-        task.submitted = true;
-        task.execution = task.execution.map(|_| execution);
-        let events = [
-            (EventKind::TaskStarted, resource.details()),
-            (EventKind::TaskSubmitted, resource.details().with("output", output)),
-        ];
-        for (kind, details) in events {
-            let position = u32::try_from(row.events.len()).unwrap_or(u32::MAX);
-            row.events.push(Event { kind, previous: self.last.take(), details });
-            let (branch_id, revision) = (self.id.clone(), row.revision);
-            self.last = Some(EventKey { branch_id, revision, position });
-            self.events += 1;
-        }
-    }
 }
 
 /// The role that a task's credentials name, as its event tells.
@@ -288,18 +204,6 @@ pub(crate) fn on_event(
     }
 }
 
-/// Whether an event tells of a task that nobody took up.
-pub(crate) fn is_before_start(event: EventKind) -> bool {
-    use EventKind as Kind;
-    matches!(
-        event,
-        Kind::ActivityScheduleFailed
-            | Kind::LambdaFunctionScheduleFailed
-            | Kind::LambdaFunctionStartFailed
-            | Kind::TaskStartFailed
-    )
-}
-
 /// The request was handed over: what comes of it is told later.
 fn submitted(
     stepper: &mut Stepper<'_>,
@@ -336,10 +240,4 @@ fn start(stepper: &mut Stepper<'_>, resource: &Resource, task: &mut Attempt) {
         stepper.record(resource.names().started, resource.details());
         task.started = true;
     }
-}
-
-fn with_failure(resource: &Resource, failure: &Failure) -> Details {
-    let mut details = failure_details(failure);
-    details.extend(resource.details());
-    details
 }
