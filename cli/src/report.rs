@@ -98,6 +98,10 @@ impl Report {
             "" => writeln!(text),
             pointer => writeln!(text, " {DIM}{pointer}{DIM:#}"),
         };
+        if let Some(help) = &fault.help {
+            let help = clean(help);
+            let _ = writeln!(text, " {GUTTER}{blank:gutter$} ={GUTTER:#} help: {help}");
+        }
     }
 }
 

@@ -20,8 +20,11 @@ pub struct Fault {
     pub severity: Severity,
     /// JSON pointer to the place.
     pub pointer: String,
-    /// What is wrong there, naming the bound where there is one.
+    /// What is wrong there, naming the bound where there is one. Of a recipe: the service's words.
     pub detail: String,
+    /// What would be right, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
     /// The place in the text; absent where the document did not come as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -31,12 +34,18 @@ impl Fault {
     /// A fault of the code's own severity, at `pointer`.
     pub fn new(code: FaultCode, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         let (pointer, detail) = (pointer.into(), detail.into());
-        Self { code, severity: code.severity(), pointer, detail, place: None }
+        Self { code, severity: code.severity(), pointer, detail, help: None, place: None }
     }
 
     /// A fault of a document that is no recipe.
     pub fn of_document(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(FaultCode::InvalidDocument, pointer, detail)
+    }
+
+    /// The same fault, with what would be right.
+    #[must_use]
+    pub fn with_help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
     }
 
     /// Whether the document is refused for it.
@@ -137,6 +146,16 @@ codes! {
     MissingTransitionTarget "MISSING_TRANSITION_TARGET",
     /// States are nested too deep in each other.
     TooDeeplyNested "TOO_DEEPLY_NESTED",
+    /// A text `{% ... %}` is not JSONata.
+    InvalidJsonataExpression "INVALID_JSONATA_EXPRESSION",
+    /// A JSONata expression reads what is not there for it.
+    UnsupportedJsonataExpression "UNSUPPORTED_JSONATA_EXPRESSION",
+    /// `Assign` names a variable that cannot have this name.
+    InvalidVariableName "INVALID_VARIABLE_NAME",
+    /// `Assign` names a variable that the language keeps for itself.
+    ReservedVariableName "RESERVED_VARIABLE_NAME",
+    /// `Assign` names a variable that a state around it assigns too.
+    DuplicateVariableName "DUPLICATE_VARIABLE_NAME",
     /// Warning: the value looks like a path, but its field's name does not end with `.$`.
     NoDollar "NO_DOLLAR",
     /// Warning: the value looks like a path, but its field's name does not end with `Path`.

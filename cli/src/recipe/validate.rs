@@ -73,6 +73,9 @@ fn as_json(report: &Report) -> Vec<Value> {
             "message": fault.detail,
             "pointer": fault.pointer,
         });
+        if let Some(help) = &fault.help {
+            shown["help"] = json!(help);
+        }
         if let Some(place) = fault.place {
             shown["line"] = json!(place.line);
             shown["column"] = json!(place.column);

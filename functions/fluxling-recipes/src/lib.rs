@@ -57,6 +57,9 @@ pub struct Fault {
     pub pointer: String,
     /// What is wrong there.
     pub detail: String,
+    /// What would be right, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
     /// The place in the text; absent where the definition did not come as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -105,6 +108,7 @@ pub fn validate(definition: Value) -> Validated {
         severity: fault.severity.as_str().to_owned(),
         pointer: fault.pointer,
         detail: fault.detail,
+        help: fault.help,
         place: fault.place.map(|place| Place {
             line: place.line,
             column: place.column,
