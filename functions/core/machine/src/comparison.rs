@@ -8,10 +8,12 @@ use std::cmp::Ordering;
 
 use fluxus_schema::problem::{Fault, FaultCode};
 use jiff::Timestamp;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
+use crate::definition::Language;
 use crate::env::{Env, Failure};
 use crate::jsonpath::{Path, number};
+use crate::parse::{Faults, escape, wording};
 
 /// How deep `And`, `Or` and `Not` may nest: compiling and evaluating recurse.
 pub const MAX_DEPTH: usize = 64;
@@ -63,18 +65,70 @@ enum Quality {
     Timestamp,
 }
 
+/// Every field that makes a rule in JSONPath: its kinds, then the 39 operators.
+pub(crate) const FIELDS: &[&str] = &[
+    "And",
+    "Or",
+    "Not",
+    "Variable",
+    "BooleanEquals",
+    "BooleanEqualsPath",
+    "IsBoolean",
+    "IsNull",
+    "IsNumeric",
+    "IsPresent",
+    "IsString",
+    "IsTimestamp",
+    "NumericEquals",
+    "NumericEqualsPath",
+    "NumericGreaterThan",
+    "NumericGreaterThanEquals",
+    "NumericGreaterThanEqualsPath",
+    "NumericGreaterThanPath",
+    "NumericLessThan",
+    "NumericLessThanEquals",
+    "NumericLessThanEqualsPath",
+    "NumericLessThanPath",
+    "StringEquals",
+    "StringEqualsPath",
+    "StringGreaterThan",
+    "StringGreaterThanEquals",
+    "StringGreaterThanEqualsPath",
+    "StringGreaterThanPath",
+    "StringLessThan",
+    "StringLessThanEquals",
+    "StringLessThanEqualsPath",
+    "StringLessThanPath",
+    "StringMatches",
+    "TimestampEquals",
+    "TimestampEqualsPath",
+    "TimestampGreaterThan",
+    "TimestampGreaterThanEquals",
+    "TimestampGreaterThanEqualsPath",
+    "TimestampGreaterThanPath",
+    "TimestampLessThan",
+    "TimestampLessThanEquals",
+    "TimestampLessThanEqualsPath",
+    "TimestampLessThanPath",
+];
+
+/// What says of which kind a rule is, in the service's order; `Condition` is JSONata's.
+const KINDS: [&str; 5] = ["And", "Or", "Not", "Variable", "Condition"];
+
 impl Rule {
     /// Compiles a rule; `Next`, `Comment` and `Assign` beside it are left to the caller.
     ///
     /// # Errors
     /// Every fault there is; the pointers start from the rule.
     pub fn parse(rule: &Value) -> Result<Self, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let node = compile(rule, "", 0, &mut faults);
-        match node {
-            Some(node) if faults.is_empty() => Ok(Self(node)),
-            _ => Err(faults),
-        }
+        let mut faults = Faults::default();
+        let compiled = Self::compile(rule, "", &mut faults);
+        compiled.ok_or_else(|| faults.into_faults())
+    }
+
+    /// Compiles the rule at `pointer`, and notes every fault there is.
+    pub(crate) fn compile(rule: &Value, pointer: &str, faults: &mut Faults) -> Option<Self> {
+        compile(rule, pointer, 0, faults).map(Self)
     }
 
     /// Whether the rule holds.
@@ -91,63 +145,109 @@ impl Rule {
     }
 }
 
-fn compile(rule: &Value, pointer: &str, depth: usize, faults: &mut Vec<Fault>) -> Option<Node> {
-    let mut fault = |pointer: &str, detail: String| {
-        faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
-        None
-    };
+/// Compiles a rule; none where it, or one within it, has a fault.
+fn compile(rule: &Value, pointer: &str, depth: usize, faults: &mut Faults) -> Option<Node> {
     let Value::Object(members) = rule else {
-        return fault(pointer, "A Choice rule must be an object".to_owned());
+        faults.add(pointer, wording::OBJECT);
+        return None;
     };
     if depth > MAX_DEPTH {
-        return fault(pointer, format!("Choice rules must not nest more than {MAX_DEPTH} deep"));
+        let detail = format!("Choice rules must not nest more than {MAX_DEPTH} deep");
+        faults.add(pointer, detail);
+        return None;
     }
-    let mut asked = members
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "Next" | "Comment" | "Assign" | "Variable"));
-    let (Some((name, operand)), None) = (asked.next(), asked.next()) else {
-        let detail = "A Choice rule must have exactly one comparison operator";
-        return fault(pointer, detail.to_owned());
+    let kinds: Vec<_> = KINDS.into_iter().filter(|kind| members.contains_key(*kind)).collect();
+    let operators: Vec<_> =
+        FIELDS[KINDS.len() - 1..].iter().filter(|name| members.contains_key(**name)).collect();
+    let tests = kinds == ["Variable"];
+    let mut valid = true;
+    for name in members.keys().map(String::as_str) {
+        let allowed = match name {
+            "Comment" => true,
+            "Next" | "Assign" => depth == 0,
+            name if KINDS.contains(&name) => name != "Condition",
+            name => tests && FIELDS.contains(&name),
+        };
+        if allowed {
+            continue;
+        }
+        valid = false;
+        let detail = match name {
+            "Condition" | "Output" => wording::other_language(Language::JsonPath, name),
+            name => wording::unsupported(name),
+        };
+        let at = format!("{pointer}/{}", escape(name));
+        faults.take(Fault::new(FaultCode::SchemaValidationFailed, at, detail), true);
+    }
+    let [kind] = kinds.as_slice() else {
+        faults.add(pointer, wording::one_kind(&KINDS));
+        return None;
     };
-    let at = format!("{pointer}/{name}");
-    match (name.as_str(), operand) {
-        ("And" | "Or", Value::Array(rules)) if !rules.is_empty() => {
+    let at = format!("{pointer}/{kind}");
+    let operand = &members[*kind];
+    let node = match *kind {
+        "And" | "Or" => {
+            let rules = match operand {
+                Value::Array(rules) if rules.is_empty() => Err(wording::EMPTY),
+                Value::Array(rules) => Ok(rules),
+                _ => Err(wording::ARRAY),
+            };
+            let rules = rules.map_err(|detail| faults.add(at.as_str(), detail)).ok()?;
             let compiled: Vec<Option<Node>> = rules
                 .iter()
                 .enumerate()
                 .map(|(place, rule)| compile(rule, &format!("{at}/{place}"), depth + 1, faults))
                 .collect();
             let nodes = compiled.into_iter().collect::<Option<Box<[Node]>>>()?;
-            Some(if name == "And" { Node::And(nodes) } else { Node::Or(nodes) })
+            if *kind == "And" { Node::And(nodes) } else { Node::Or(nodes) }
         }
-        ("And" | "Or", _) => fault(&at, format!("{name} must be an array of rules, not empty")),
-        ("Not", rule) => {
-            compile(rule, &at, depth + 1, faults).map(|node| Node::Not(Box::new(node)))
+        "Not" => Node::Not(Box::new(compile(operand, &at, depth + 1, faults)?)),
+        "Variable" => {
+            let variable = path(operand, &at, faults);
+            let name = match operators.as_slice() {
+                [name] => **name,
+                [] => {
+                    faults.add(pointer, wording::one_needed(&FIELDS[KINDS.len() - 1..]));
+                    return None;
+                }
+                several => {
+                    let names: Vec<_> = several.iter().map(|name| **name).collect();
+                    faults.add(pointer, wording::only_one(&names));
+                    return None;
+                }
+            };
+            let at = format!("{pointer}/{name}");
+            let test = Test::parse(name, &members[name], &at, faults);
+            Node::Test(variable?, test?)
         }
-        _ => {
-            let variable = variable(members);
-            if let Err(why) = &variable {
-                fault(&format!("{pointer}/Variable"), why.clone());
-            }
-            match Test::parse(name, operand) {
-                Ok(test) => Some(Node::Test(variable.ok()?, test)),
-                Err(why) => fault(&at, why),
-            }
-        }
-    }
+        // `Condition` alone, told above.
+        _ => return None,
+    };
+    valid.then_some(node)
 }
 
-fn variable(members: &Map<String, Value>) -> Result<Path, String> {
-    match members.get("Variable") {
-        Some(Value::String(text)) => Path::parse(text).map_err(|error| error.to_string()),
-        Some(_) => Err("Variable must be a string".to_owned()),
-        None => Err("These fields are required: [Variable]".to_owned()),
+/// The path at `pointer`.
+fn path(value: &Value, pointer: &str, faults: &mut Faults) -> Option<Path> {
+    let Some(text) = value.as_str() else {
+        faults.add(pointer, wording::STRING);
+        return None;
+    };
+    match Path::parse(text) {
+        Ok(path) => Some(path),
+        Err(_) if !text.starts_with('$') => {
+            faults.add(pointer, wording::NOT_FROM_ROOT);
+            None
+        }
+        Err(error) => {
+            faults.add_with_help(pointer, wording::NOT_A_REFERENCE, Some(error.to_string()));
+            None
+        }
     }
 }
 
 impl Test {
-    /// One of the 39 operators.
-    fn parse(name: &str, operand: &Value) -> Result<Self, String> {
+    /// The test of one of the 39 operators.
+    fn parse(name: &str, operand: &Value, pointer: &str, faults: &mut Faults) -> Option<Self> {
         let quality = match name {
             "IsBoolean" => Some(Quality::Boolean),
             "IsNull" => Some(Quality::Null),
@@ -158,12 +258,12 @@ impl Test {
             _ => None,
         };
         if let Some(quality) = quality {
-            let wanted = operand.as_bool().ok_or_else(|| format!("{name} must be a boolean"))?;
-            return Ok(Self::Is(quality, wanted));
+            let wanted = typed(operand, pointer, wording::BOOLEAN, faults, Value::as_bool)?;
+            return Some(Self::Is(quality, wanted));
         }
         if name == "StringMatches" {
-            let pattern = operand.as_str().ok_or("StringMatches must be a string")?;
-            return Ok(Self::StringMatches(Glob::parse(pattern)));
+            let pattern = typed(operand, pointer, wording::STRING, faults, Value::as_str)?;
+            return Some(Self::StringMatches(Glob::parse(pattern)));
         }
         let (stem, by_path) = match name.strip_suffix("Path") {
             Some(stem) => (stem, true),
@@ -172,48 +272,64 @@ impl Test {
         let kind = ["String", "Numeric", "Boolean", "Timestamp"]
             .into_iter()
             .find_map(|kind| stem.strip_prefix(kind).map(|relation| (kind, relation)));
-        let relation = |relation| match relation {
-            "Equals" => Some(Relation::Equals),
-            "LessThan" => Some(Relation::LessThan),
-            "LessThanEquals" => Some(Relation::LessThanEquals),
-            "GreaterThan" => Some(Relation::GreaterThan),
-            "GreaterThanEquals" => Some(Relation::GreaterThanEquals),
-            _ => None,
+        let (kind, relation) = kind?;
+        let relation = match relation {
+            "Equals" => Relation::Equals,
+            "LessThan" => Relation::LessThan,
+            "LessThanEquals" => Relation::LessThanEquals,
+            "GreaterThan" => Relation::GreaterThan,
+            "GreaterThanEquals" => Relation::GreaterThanEquals,
+            _ => return None,
         };
-        let unknown = || format!("There is no comparison operator {name}");
-        let (kind, relation) =
-            kind.and_then(|(kind, rest)| Some((kind, relation(rest)?))).ok_or_else(unknown)?;
-        Ok(match kind {
-            "String" => Self::String(
-                relation,
-                operand_of(name, operand, by_path, |value| value.as_str().map(Into::into))?,
-            ),
-            "Numeric" => Self::Numeric(
-                relation,
-                operand_of(name, operand, by_path, |value| value.as_number().cloned())?,
-            ),
-            "Timestamp" => Self::Timestamp(relation, operand_of(name, operand, by_path, instant)?),
-            _ if relation == Relation::Equals => {
-                Self::Boolean(operand_of(name, operand, by_path, Value::as_bool)?)
+        let mut wanted = Wanted { operand, by_path, pointer, faults };
+        Some(match kind {
+            "String" => {
+                let text = |value: &Value| value.as_str().map(Into::into);
+                Self::String(relation, wanted.operand(wording::STRING, text)?)
             }
-            _ => return Err(unknown()),
+            "Numeric" => {
+                let number = |value: &Value| value.as_number().cloned();
+                Self::Numeric(relation, wanted.operand(wording::NUMBER, number)?)
+            }
+            "Timestamp" => Self::Timestamp(relation, wanted.operand(wording::NOT_A_TIME, instant)?),
+            _ => Self::Boolean(wanted.operand(wording::BOOLEAN, Value::as_bool)?),
         })
     }
 }
 
-fn operand_of<T>(
-    name: &str,
-    operand: &Value,
+/// What an operator compares with, as it is written.
+struct Wanted<'a, 'f> {
+    operand: &'a Value,
     by_path: bool,
-    literal: impl Fn(&Value) -> Option<T>,
-) -> Result<Operand<T>, String> {
-    if by_path {
-        let text = operand.as_str().ok_or_else(|| format!("{name} must be a path"))?;
-        return Path::parse(text).map(Operand::Path).map_err(|error| error.to_string());
+    pointer: &'a str,
+    faults: &'f mut Faults,
+}
+
+impl Wanted<'_, '_> {
+    fn operand<T>(
+        &mut self,
+        expected: &str,
+        literal: impl Fn(&Value) -> Option<T>,
+    ) -> Option<Operand<T>> {
+        if self.by_path {
+            return path(self.operand, self.pointer, self.faults).map(Operand::Path);
+        }
+        typed(self.operand, self.pointer, expected, self.faults, literal).map(Operand::Literal)
     }
-    literal(operand)
-        .map(Operand::Literal)
-        .ok_or_else(|| format!("{name} has a wrong type of value"))
+}
+
+fn typed<'a, T>(
+    value: &'a Value,
+    pointer: &str,
+    expected: &str,
+    faults: &mut Faults,
+    read: impl Fn(&'a Value) -> Option<T>,
+) -> Option<T> {
+    let read = read(value);
+    if read.is_none() {
+        faults.add(pointer, expected);
+    }
+    read
 }
 
 impl Node {

@@ -32,6 +32,6 @@ pub use effect::{Dispatch, Effect, Nested};
 pub use entropy::{Entropy, Purpose, Seed};
 pub use execution::{Execution, Made, Notice};
 pub use resource::Pattern;
-pub use simulate::{Case, Mock, Mocks, Simulated, Throw, answer, simulate};
+pub use simulate::{Call, Case, Mock, Mocks, Simulated, Throw, answer, run_case, simulate};
 pub use state::branches::{ChildEnd, OpenChild};
 pub use step::{Input, Rejected, Step, step};

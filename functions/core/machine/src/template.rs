@@ -16,6 +16,8 @@ use crate::env::{Env, Failure};
 use crate::intrinsic::Intrinsic;
 use crate::jsonata;
 use crate::jsonpath::Path;
+use crate::parse::expression::{self, Sees};
+use crate::parse::wording;
 
 /// How deep a template may nest: compiling and evaluating recurse. JSON text nests no deeper.
 pub const MAX_DEPTH: usize = 128;
@@ -109,8 +111,12 @@ impl Template {
     ///
     /// # Errors
     /// Every fault there is; the pointers start from the template.
-    pub fn parse_jsonata(template: &Value, name: &str) -> Result<Self, Vec<Fault>> {
-        Self::compile(template, Language::Jsonata(name))
+    pub(crate) fn parse_jsonata(
+        template: &Value,
+        name: &str,
+        sees: Sees,
+    ) -> Result<Self, Vec<Fault>> {
+        Self::compile(template, Language::Jsonata(name, sees))
     }
 
     fn compile(template: &Value, language: Language<'_>) -> Result<Self, Vec<Fault>> {
@@ -149,11 +155,12 @@ impl Template {
     }
 }
 
-/// Which members hold expressions. In JSONata, with the field that the template stands in.
+/// Which members hold expressions. In JSONata, with the field that the template stands in, and what
+/// it sees.
 #[derive(Clone, Copy)]
 enum Language<'f> {
     JsonPath,
-    Jsonata(&'f str),
+    Jsonata(&'f str, Sees),
 }
 
 fn compile(
@@ -199,8 +206,21 @@ fn compile(
             Node::Array(nodes.into())
         }
         Value::String(text) => match (language, jsonata_source(text)) {
-            (Language::Jsonata(name), Some(source)) => {
-                query(&place(name, pointer), source, pointer, faults)
+            (Language::Jsonata(name, sees), Some(source)) => {
+                match expression::compile(source, sees, pointer) {
+                    Ok(expression) => {
+                        Node::Field(place(name, pointer).into(), Expression::Jsonata(expression))
+                    }
+                    Err(found) => {
+                        faults.extend(found);
+                        Node::Static(Value::Null)
+                    }
+                }
+            }
+            (Language::Jsonata(..), None) if text.starts_with("{%") => {
+                let detail = wording::NOT_JSONATA;
+                faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
+                Node::Static(Value::Null)
             }
             _ => Node::Static(template.clone()),
         },
@@ -220,17 +240,6 @@ fn place(name: &str, pointer: &str) -> String {
     place
 }
 
-fn query(place: &str, source: &str, pointer: &str, faults: &mut Vec<Fault>) -> Node {
-    match jsonata::Expression::parse(source) {
-        Ok(expression) => Node::Field(place.into(), Expression::Jsonata(expression)),
-        Err(invalid) => {
-            let detail = format!("Invalid JSONata expression '{source}': {invalid}");
-            faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
-            Node::Static(Value::Null)
-        }
-    }
-}
-
 fn field(name: &str, value: &Value, pointer: String, faults: &mut Vec<Fault>) -> Node {
     let parsed = match value {
         Value::String(text) => Expression::parse(text),
@@ -239,11 +248,9 @@ fn field(name: &str, value: &Value, pointer: String, faults: &mut Vec<Fault>) ->
     match parsed {
         Ok(expression) => Node::Field(name.into(), expression),
         Err(why) => {
-            let detail = format!(
-                "The value for the field '{name}' must be a valid JSONPath or a valid intrinsic \
-                 function call: {why}"
-            );
-            faults.push(Fault::new(FaultCode::SchemaValidationFailed, pointer, detail));
+            let detail = wording::payload_field(name);
+            let fault = Fault::new(FaultCode::SchemaValidationFailed, pointer, detail);
+            faults.push(fault.with_help(Some(why)));
             Node::Static(Value::Null)
         }
     }

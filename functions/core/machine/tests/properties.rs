@@ -60,6 +60,8 @@ fn written(states: &[Tree], count: &mut usize) -> Value {
         format!("S{count}")
     };
     let names: Vec<_> = (0..=states.len()).map(|_| name()).collect();
+    // A machine must not set a variable of the machines around it.
+    let last = format!("last{}.$", names[0]);
     let mut all = Map::new();
     for (index, tree) in states.iter().enumerate() {
         let next = &names[index + 1];
@@ -73,7 +75,7 @@ fn written(states: &[Tree], count: &mut usize) -> Value {
                 let kind = if *callback { "fluxling:do.waitForTaskToken" } else { "fluxling:do" };
                 let mut task = json!({
                     "Type": "Task", "Resource": kind, "ResultPath": "$.r", "Next": next,
-                    "Retry": retrier(retry), "Catch": catcher(catch), "Assign": { "last.$": "$" }
+                    "Retry": retrier(retry), "Catch": catcher(catch), "Assign": { &last: "$" }
                 });
                 if *timeout {
                     task["TimeoutSeconds"] = json!(30);

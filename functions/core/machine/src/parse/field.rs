@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fluxus_schema::limits::MAX_SECONDS;
+use fluxus_schema::problem::{Fault, FaultCode};
 use serde_json::{Map, Value};
 
-use super::{Faults, escape};
+use super::expression::{self, Sees};
+use super::near::nearest;
+use super::{Faults, escape, wording};
 use crate::definition::{Language, Number, PathField, Text};
 use crate::jsonata;
 use crate::jsonpath::Path;
@@ -18,16 +20,21 @@ pub(crate) struct Fields<'a> {
     pub(crate) pointer: String,
     /// The language of the expressions in it.
     pub(crate) language: Language,
+    /// The language is refused as a whole, so its fields are not told one by one.
+    downgraded: bool,
     known: BTreeSet<&'static str>,
+    missing: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn of(value: &'a Value, pointer: String, faults: &mut Faults) -> Option<Self> {
         let Value::Object(object) = value else {
-            faults.add(pointer, "must be an object");
+            faults.add(pointer, wording::OBJECT);
             return None;
         };
-        Some(Self { object, pointer, language: Language::default(), known: BTreeSet::new() })
+        let language = Language::default();
+        let (known, missing) = (BTreeSet::new(), Vec::new());
+        Some(Self { object, pointer, language, downgraded: false, known, missing })
     }
 
     /// The fields of an object within this one, in the same language.
@@ -37,8 +44,14 @@ impl<'a> Fields<'a> {
         pointer: String,
         faults: &mut Faults,
     ) -> Option<Self> {
-        let language = self.language;
-        Fields::of(value, pointer, faults).map(|fields| Self { language, ..fields })
+        let (language, downgraded) = (self.language, self.downgraded);
+        Fields::of(value, pointer, faults).map(|fields| Self { language, downgraded, ..fields })
+    }
+
+    /// The fields of the object under `name`, where it is there.
+    pub(crate) fn object(&mut self, name: &'static str, faults: &mut Faults) -> Option<Self> {
+        let value = self.value(name)?;
+        self.within(value, self.at(name), faults)
     }
 
     pub(crate) fn is_jsonata(&self) -> bool {
@@ -71,32 +84,58 @@ impl<'a> Fields<'a> {
     pub(crate) fn text(&mut self, name: &'static str, faults: &mut Faults) -> Option<&'a str> {
         let value = self.value(name)?;
         if value.as_str().is_none() {
-            faults.add(self.at(name), "must be a string");
+            faults.add(self.at(name), wording::STRING);
         }
         value.as_str()
     }
 
-    pub(crate) fn required(
+    /// A text that must be one of `values`.
+    pub(crate) fn one_of(
         &mut self,
         name: &'static str,
+        values: &[&'static str],
         faults: &mut Faults,
-    ) -> Option<&'a Value> {
+    ) -> Option<&'a str> {
+        let text = self.text(name, faults)?;
+        if !values.contains(&text) {
+            let help = nearest(values.iter().copied(), text).map(|near| format!("there is {near}"));
+            faults.add_with_help(self.at(name), wording::one_of(values), help);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A field that must be there; [`Fields::finish`] tells all that are not, at once.
+    pub(crate) fn required(&mut self, name: &'static str) -> Option<&'a Value> {
         let value = self.value(name);
         if value.is_none() {
-            faults.add(self.pointer.clone(), format!("the field `{name}` is missing"));
+            self.missing.push(name);
         }
         value
     }
 
-    pub(crate) fn flag(&mut self, name: &'static str, faults: &mut Faults) -> bool {
-        match self.value(name) {
-            None | Some(Value::Bool(false)) => false,
-            Some(Value::Bool(true)) => true,
-            Some(_) => {
-                faults.add(self.at(name), "must be true or false");
-                false
+    /// The entries of an array that must be there and hold something.
+    pub(crate) fn entries(
+        &mut self,
+        name: &'static str,
+        faults: &mut Faults,
+    ) -> Option<&'a [Value]> {
+        match self.required(name)? {
+            Value::Array(entries) if entries.is_empty() => {
+                faults.add(self.at(name), wording::EMPTY);
             }
+            Value::Array(entries) => return Some(entries),
+            _ => faults.add(self.at(name), wording::ARRAY),
         }
+        None
+    }
+
+    pub(crate) fn flag(&mut self, name: &'static str, faults: &mut Faults) -> Option<bool> {
+        let value = self.value(name)?;
+        if value.as_bool().is_none() {
+            faults.add(self.at(name), wording::BOOLEAN);
+        }
+        value.as_bool()
     }
 
     pub(crate) fn whole(
@@ -107,15 +146,35 @@ impl<'a> Fields<'a> {
         faults: &mut Faults,
     ) -> Option<u64> {
         let value = self.value(name)?;
-        let number = value.as_u64().filter(|number| (least..=most).contains(number));
-        if number.is_none() {
-            faults.add(self.at(name), format!("must be a whole number from {least} to {most}"));
-        }
-        number
+        let detail = match value.as_u64() {
+            Some(number) if number < least => wording::minimum(least),
+            Some(number) if number > most => wording::maximum(most),
+            Some(number) => return Some(number),
+            None if value.as_i64().is_some() => wording::minimum(least),
+            None if self.is_jsonata() && value.is_string() => wording::NOT_JSONATA.to_owned(),
+            None => wording::INTEGER.to_owned(),
+        };
+        faults.add(self.at(name), detail);
+        None
     }
 
-    pub(crate) fn seconds(&mut self, name: &'static str, faults: &mut Faults) -> Option<u64> {
-        self.whole(name, 1, MAX_SECONDS, faults)
+    pub(crate) fn float(
+        &mut self,
+        name: &'static str,
+        least: f64,
+        most: f64,
+        faults: &mut Faults,
+    ) -> Option<f64> {
+        let value = self.value(name)?;
+        let detail = match value.as_f64() {
+            Some(number) if number < least => wording::minimum(format_args!("{least:.1}")),
+            Some(number) if number > most => wording::maximum(format_args!("{most:.1}")),
+            Some(number) => return Some(number),
+            None if self.is_jsonata() && value.is_string() => wording::NOT_JSONATA.to_owned(),
+            None => wording::NUMBER.to_owned(),
+        };
+        faults.add(self.at(name), detail);
+        None
     }
 
     pub(crate) fn path(&mut self, name: &'static str, faults: &mut Faults) -> Option<Path> {
@@ -123,7 +182,8 @@ impl<'a> Fields<'a> {
         match Path::parse(text) {
             Ok(path) => Some(path),
             Err(error) => {
-                faults.add(self.at(name), format!("`{text}` is not a JSONPath: {error}"));
+                let help = text.starts_with('$').then(|| error.to_string());
+                faults.add_with_help(self.at(name), wording::NOT_A_PATH, help);
                 None
             }
         }
@@ -132,10 +192,8 @@ impl<'a> Fields<'a> {
     pub(crate) fn reference(&mut self, name: &'static str, faults: &mut Faults) -> Option<Path> {
         let path = self.path(name, faults)?;
         if !path.is_reference_path() {
-            faults.add(
-                self.at(name),
-                format!("`{}` must be a reference path: it has to name one place", path.as_str()),
-            );
+            let help = Some("it has to name one place, as $.a.b[0] does".to_owned());
+            faults.add_with_help(self.at(name), wording::NOT_A_REFERENCE, help);
             return None;
         }
         Some(path)
@@ -160,16 +218,27 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn template(&mut self, name: &'static str, faults: &mut Faults) -> Option<Template> {
+        self.template_seeing(Sees::Input, name, faults)
+    }
+
+    /// A template that may read more than the input and the context.
+    pub(crate) fn template_seeing(
+        &mut self,
+        sees: Sees,
+        name: &'static str,
+        faults: &mut Faults,
+    ) -> Option<Template> {
         let value = self.value(name)?;
-        let parsed = match self.language {
-            Language::JsonPath => Template::parse(value),
-            Language::Jsonata => Template::parse_jsonata(value, name),
+        let (parsed, around) = match self.language {
+            Language::JsonPath => (Template::parse(value), true),
+            Language::Jsonata => (Template::parse_jsonata(value, name, sees), false),
         };
         match parsed {
             Ok(template) => Some(template),
             Err(found) => {
                 for fault in found {
-                    faults.add(format!("{}{}", self.at(name), fault.pointer), fault.detail);
+                    let pointer = format!("{}{}", self.at(name), fault.pointer);
+                    faults.take(Fault { pointer, ..fault }, around);
                 }
                 None
             }
@@ -184,20 +253,36 @@ impl<'a> Fields<'a> {
     ) -> Option<jsonata::Expression> {
         let source = jsonata_source(self.get(name)?.as_str()?)?;
         self.ignore(name);
-        match jsonata::Expression::parse(source) {
+        match expression::compile(source, Sees::Input, &self.at(name)) {
             Ok(expression) => Some(expression),
-            Err(invalid) => {
-                let detail = format!("Invalid JSONata expression '{source}': {invalid}");
-                faults.add(self.at(name), detail);
+            Err(found) => {
+                found.into_iter().for_each(|fault| faults.take(fault, false));
                 None
             }
         }
     }
 
     /// Whether the field holds a text `{% ... %}`, and may.
-    fn holds_expression(&self, name: &str) -> bool {
+    pub(crate) fn holds_expression(&self, name: &str) -> bool {
         let text = self.get(name).and_then(Value::as_str);
         self.is_jsonata() && text.and_then(jsonata_source).is_some()
+    }
+
+    /// Tells that two or more of `names` are there; whether just one is.
+    pub(crate) fn only_one(&self, names: &[&str], faults: &mut Faults) -> bool {
+        let count = names.iter().filter(|name| self.has(name)).count();
+        if count > 1 {
+            faults.add(self.pointer.clone(), wording::only_one(names));
+        }
+        count == 1
+    }
+
+    /// Tells that none of `names`, or more than one, is there.
+    pub(crate) fn exactly_one(&self, names: &[&str], faults: &mut Faults) -> bool {
+        if !names.iter().any(|name| self.has(name)) {
+            faults.add(self.pointer.clone(), wording::one_needed(names));
+        }
+        self.only_one(names, faults)
     }
 
     /// A number given as it is under `name`, or by a path under `name_path`; not both. In JSONata
@@ -215,12 +300,7 @@ impl<'a> Fields<'a> {
         if self.is_jsonata() {
             return self.whole(name, least, most, faults).map(Number::Literal);
         }
-        if self.has(name) && self.has(name_path) {
-            faults.add(
-                self.pointer.clone(),
-                format!("only one of `{name}` and `{name_path}` may be there"),
-            );
-        }
+        self.only_one(&[name, name_path], faults);
         let path = self.path(name_path, faults).map(Number::Path);
         self.whole(name, least, most, faults).map(Number::Literal).or(path)
     }
@@ -240,12 +320,7 @@ impl<'a> Fields<'a> {
         if self.is_jsonata() {
             return self.text(name, faults).map(|text| Text::Literal(Arc::from(text)));
         }
-        if self.has(name) && self.has(name_path) {
-            faults.add(
-                self.pointer.clone(),
-                format!("only one of `{name}` and `{name_path}` may be there"),
-            );
-        }
+        self.only_one(&[name, name_path], faults);
         if let Some(text) = self.text(name, faults) {
             return Some(Text::Literal(Arc::from(text)));
         }
@@ -253,41 +328,65 @@ impl<'a> Fields<'a> {
         match Expression::parse(text) {
             Ok(expression) => Some(Text::Computed { field: name_path, expression }),
             Err(error) => {
-                faults.add(self.at(name_path), error);
+                let detail = wording::payload_field(name_path);
+                faults.add_with_help(self.at(name_path), detail, Some(error));
                 None
             }
         }
     }
 
-    /// Reads `QueryLanguage` where it is there; within a machine whose language is `machine`.
+    /// Reads `QueryLanguage` where it is there; within a machine whose language is `machine`. A
+    /// language that does not exist counts as JSONata, as on the service.
     pub(crate) fn query_language(&mut self, machine: Language, faults: &mut Faults) {
-        self.language = match self.text("QueryLanguage", faults) {
-            None => machine,
-            Some("JSONata") => Language::Jsonata,
-            Some("JSONPath") => {
-                if machine == Language::Jsonata {
-                    faults.add(
-                        self.pointer.clone(),
-                        "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state \
-                         machine",
-                    );
-                }
-                Language::JsonPath
-            }
-            Some(other) => {
-                faults.add(
-                    self.at("QueryLanguage"),
-                    format!("`{other}` is not a query language; JSONPath and JSONata are"),
-                );
-                machine
-            }
+        if !self.has("QueryLanguage") {
+            self.language = machine;
+            return;
+        }
+        let named = self.one_of("QueryLanguage", &["JSONPath", "JSONata"], faults);
+        self.language = match named {
+            Some("JSONPath") => Language::JsonPath,
+            _ => Language::Jsonata,
         };
+        self.downgraded = machine == Language::Jsonata && self.language == Language::JsonPath;
+        if self.downgraded {
+            let fault = Fault::new(
+                FaultCode::SchemaValidationFailed,
+                self.at("QueryLanguage"),
+                wording::DOWNGRADE,
+            );
+            faults.take(fault, true);
+        }
     }
 
-    /// Reports every field that nothing asked for.
-    pub(crate) fn report_unknown(&self, faults: &mut Faults) {
-        for name in self.object.keys().filter(|name| !self.known.contains(name.as_str())) {
-            faults.add(self.at(name), "is not a field that is known here");
+    /// Tells what is missing.
+    pub(crate) fn tell_missing(&mut self, faults: &mut Faults) {
+        if !self.missing.is_empty() {
+            faults.add(self.pointer.clone(), wording::required(&self.missing));
+            self.missing.clear();
+        }
+    }
+
+    /// Tells what is missing, and every field that nothing asked for; `other` are those that the
+    /// other query language has here.
+    pub(crate) fn finish(&mut self, other: &[&str], faults: &mut Faults) {
+        self.tell_missing(faults);
+        let object = self.object;
+        for name in object.keys().map(String::as_str) {
+            if self.known.contains(name) {
+                continue;
+            }
+            let (detail, help) = if !other.contains(&name) {
+                let free: Vec<_> =
+                    self.known.iter().copied().filter(|near| !self.has(near)).collect();
+                let near = nearest(free.iter().copied(), name);
+                (wording::unsupported(name), near.map(|near| format!("there is {near}")))
+            } else if self.downgraded {
+                continue;
+            } else {
+                (wording::other_language(self.language, name), None)
+            };
+            let fault = Fault::new(FaultCode::SchemaValidationFailed, self.at(name), detail);
+            faults.take(fault.with_help(help), true);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Source: AWS Step Functions, "Integrating optimized services". SDK integrations are not listed,
 //! there are thousands: of those only the form is checked.
 
+use super::near::distance;
 use crate::resource::Pattern;
 
 /// `.sync`.
@@ -157,22 +158,6 @@ fn nearest<T: Copy>(entries: &[(&'static str, T)], name: &str) -> Option<(&'stat
     let changes = |entry: &(&str, T)| distance(entry.0, name);
     let near = entries.iter().min_by_key(|entry| changes(entry))?;
     (changes(near) <= name.len().div_ceil(3)).then_some(*near)
-}
-
-/// How many characters must be put in, left out or replaced to make one text of the other; case
-/// does not count.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

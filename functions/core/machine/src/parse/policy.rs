@@ -5,9 +5,10 @@ use std::sync::Arc;
 use fluxus_schema::limits::MAX_SECONDS;
 use serde_json::Value;
 
-use super::Faults;
+use super::expression::Sees;
 use super::field::Fields;
 use super::machine::Scope;
+use super::{Faults, wording};
 use crate::definition::{Catcher, Language, PathField, Retrier};
 
 /// The service's bound on `MaxAttempts`.
@@ -27,27 +28,13 @@ pub(crate) fn retry(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Retrier
         let errors = errors(&mut entry, index == last, faults);
         let interval_s = entry.whole("IntervalSeconds", 0, MAX_SECONDS, faults).unwrap_or(1);
         let max_attempts = entry.whole("MaxAttempts", 0, MAX_ATTEMPTS, faults);
-        let backoff_rate = match entry.value("BackoffRate") {
-            None => 2.0,
-            Some(value) => value.as_f64().filter(|rate| *rate >= 1.0).unwrap_or_else(|| {
-                faults.add(entry.at("BackoffRate"), "must be a number, 1 or more");
-                2.0
-            }),
-        };
+        let backoff_rate = entry.float("BackoffRate", 1.0, f64::MAX, faults).unwrap_or(2.0);
         let max_delay_s = entry.whole("MaxDelaySeconds", 1, MAX_DELAY_SECONDS, faults);
         if max_delay_s.is_some_and(|most| most <= interval_s) {
             faults.add(entry.at("MaxDelaySeconds"), "must be greater than IntervalSeconds");
         }
-        let full_jitter = match entry.text("JitterStrategy", faults) {
-            None | Some("NONE") => false,
-            Some("FULL") => true,
-            Some(other) => {
-                let detail = format!("`{other}` is not a jitter strategy; NONE and FULL are");
-                faults.add(entry.at("JitterStrategy"), detail);
-                false
-            }
-        };
-        entry.report_unknown(faults);
+        let full_jitter = entry.one_of("JitterStrategy", &["NONE", "FULL"], faults) == Some("FULL");
+        entry.finish(&[], faults);
         let max_attempts =
             u32::try_from(max_attempts.unwrap_or(DEFAULT_ATTEMPTS)).unwrap_or(u32::MAX);
         Retrier { errors, interval_s, max_attempts, backoff_rate, max_delay_s, full_jitter }
@@ -57,7 +44,7 @@ pub(crate) fn retry(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Retrier
 
 pub(crate) fn catch(
     fields: &mut Fields<'_>,
-    scope: &mut Scope<'_, '_>,
+    scope: &Scope<'_, '_>,
     faults: &mut Faults,
 ) -> Vec<Catcher> {
     let entries = entries(fields, "Catch", faults);
@@ -67,12 +54,15 @@ pub(crate) fn catch(
         let errors = errors(&mut entry, index == last, faults);
         let (result_path, output) = match entry.language {
             Language::JsonPath => (entry.reference_field("ResultPath", faults), None),
-            Language::Jsonata => (PathField::Whole, entry.template("Output", faults)),
+            Language::Jsonata => {
+                (PathField::Whole, entry.template_seeing(Sees::ErrorOutput, "Output", faults))
+            }
         };
-        let assign = entry.template("Assign", faults);
-        let next = entry.required("Next", faults).and_then(Value::as_str);
+        let assign = entry.template_seeing(Sees::ErrorOutput, "Assign", faults);
+        entry.required("Next");
+        let next = entry.text("Next", faults);
         let next = next.and_then(|name| scope.target(name, entry.at("Next"), faults));
-        entry.report_unknown(faults);
+        entry.finish(&["ResultPath", "Output"], faults);
         Some(Catcher { errors, next: next?, result_path, output, assign })
     };
     entries.into_iter().enumerate().filter_map(compile).collect()
@@ -92,7 +82,7 @@ fn entries<'a>(
             .filter_map(|(index, entry)| fields.within(entry, format!("{pointer}/{index}"), faults))
             .collect(),
         Some(_) => {
-            faults.add(pointer, "must be an array");
+            faults.add(pointer, wording::ARRAY);
             Vec::new()
         }
     }
@@ -100,18 +90,17 @@ fn entries<'a>(
 
 fn errors(entry: &mut Fields<'_>, is_last: bool, faults: &mut Faults) -> Vec<Arc<str>> {
     let pointer = entry.at("ErrorEquals");
-    let names = entry.required("ErrorEquals", faults).map(|value| match value.as_array() {
-        Some(names) if !names.is_empty() && names.iter().all(Value::is_string) => {
-            names.iter().filter_map(Value::as_str).map(Arc::from).collect::<Vec<Arc<str>>>()
+    let values = entry.entries("ErrorEquals", faults).unwrap_or_default();
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(values.len());
+    for (index, value) in values.iter().enumerate() {
+        let Some(name) = value.as_str() else {
+            faults.add(format!("{pointer}/{index}"), wording::STRING);
+            continue;
+        };
+        if name == "States.ALL" && (values.len() > 1 || !is_last) {
+            faults.add(format!("{pointer}/{index}"), wording::ALL_ALONE);
         }
-        _ => {
-            faults.add(pointer.clone(), "must be an array of one or more error names");
-            Vec::new()
-        }
-    });
-    let names = names.unwrap_or_default();
-    if names.iter().any(|name| &**name == "States.ALL") && (names.len() > 1 || !is_last) {
-        faults.add(pointer, "`States.ALL` must stand alone, in the last entry");
+        names.push(Arc::from(name));
     }
     names
 }

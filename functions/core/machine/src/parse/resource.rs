@@ -2,16 +2,29 @@
 
 use std::sync::Arc;
 
-use super::integrations;
+use super::field::Fields;
+use super::{Faults, integrations, wording};
 use crate::resource::{Pattern, Resource};
+
+/// Why a text is no resource.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) detail: String,
+    /// What would be one.
+    pub(crate) help: Option<String>,
+}
 
 /// Reads a resource.
 ///
 /// # Errors
-/// What is wrong with it, in words.
-pub(crate) fn parse(text: &str) -> Result<Resource, String> {
+/// What is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<Resource, Refused> {
+    let unknown = |near: Option<String>| Refused {
+        detail: wording::unknown_resource(text),
+        help: near.map(|near| format!("there is {near}")),
+    };
     if let Some(rest) = text.strip_prefix("fluxling:") {
-        return fluxling(text, rest);
+        return fluxling(text, rest).map_err(|detail| Refused { detail, help: None });
     }
     let parts: Vec<&str> = text.splitn(7, ':').collect();
     match parts.as_slice() {
@@ -28,33 +41,61 @@ pub(crate) fn parse(text: &str) -> Result<Resource, String> {
                 // `aws-sdk:SERVICE:ACTION` names the SDK's service and its operation.
                 "aws-sdk" => match action.split_once(':') {
                     Some((sdk, action)) => (format!("aws-sdk:{sdk}"), action),
-                    None => return Err(unknown(text)),
+                    None => return Err(unknown(None)),
                 },
                 service => (service.to_owned(), *action),
             };
             let (action, pattern) = split_pattern(action);
-            integrations::check(&service, action, pattern).map_err(|near| match near {
-                Some(near) => format!("{} There is {near}.", unknown(text)),
-                None => unknown(text),
-            })?;
+            integrations::check(&service, action, pattern).map_err(unknown)?;
             Ok(Resource::Service {
                 service: Arc::from(service),
                 action: Arc::from(action),
                 pattern,
             })
         }
-        _ => Err(format!(
-            "`{text}` is not a resource; write `fluxling:CAPABILITY` or an ARN of Step Functions"
-        )),
+        ["arn", ..] => Err(unknown(None)),
+        _ => {
+            let help = "write fluxling:CAPABILITY, or an ARN that the service knows".to_owned();
+            Err(Refused { detail: wording::NOT_AN_ARN.to_owned(), help: Some(help) })
+        }
     }
 }
 
-/// In the service's words.
-fn unknown(text: &str) -> String {
-    format!(
-        "The resource provided {text} is not recognized. The value is not a valid resource ARN, or \
-         the resource is not available in this region."
-    )
+/// What the commonest actions cannot do without, as the service checks it.
+const NEEDED: &[(&str, &str, &[&str])] = &[
+    ("dynamodb", "getItem", &["TableName", "Key"]),
+    ("dynamodb", "putItem", &["TableName", "Item"]),
+    ("ecs", "runTask", &["TaskDefinition"]),
+    ("events", "putEvents", &["Entries"]),
+    ("glue", "startJobRun", &["JobName"]),
+    ("lambda", "invoke", &["FunctionName"]),
+    ("sns", "publish", &["Message"]),
+    ("sqs", "sendMessage", &["QueueUrl", "MessageBody"]),
+    ("states", "startExecution", &["StateMachineArn"]),
+];
+
+/// Checks that an integration is given what it works on.
+pub(crate) fn check_payload(
+    fields: &Fields<'_>,
+    text: &str,
+    resource: &Resource,
+    faults: &mut Faults,
+) {
+    let Resource::Service { service, action, .. } = resource else { return };
+    let name = if fields.is_jsonata() { "Arguments" } else { "Parameters" };
+    let Some(payload) = fields.get(name) else {
+        let detail = format!("{name} field is required for resource ARN: {text}");
+        return faults.add(fields.at("Resource"), detail);
+    };
+    // An expression may give anything.
+    let Some(payload) = payload.as_object() else { return };
+    let entry = NEEDED.iter().find(|(of, to, _)| (*of, *to) == (service, action));
+    for needed in entry.map_or(&[][..], |(_, _, needed)| needed) {
+        let computed = !fields.is_jsonata() && payload.contains_key(&format!("{needed}.$"));
+        if !payload.contains_key(*needed) && !computed {
+            faults.add(fields.at(name), wording::field_required(needed));
+        }
+    }
 }
 
 fn fluxling(text: &str, rest: &str) -> Result<Resource, String> {

@@ -15,12 +15,15 @@ use crate::effect::{Dispatch, Effect};
 use crate::execution::Execution;
 use crate::step::Input;
 
+mod batch;
 mod case;
 mod mocks;
+mod validation;
 
+pub use batch::run as run_case;
 pub use case::Case;
-
 pub use mocks::{Mock, Mocks, Throw, answer};
+pub use validation::Call;
 
 /// Most events that a simulation lets happen: a loop through a task would otherwise never end.
 const MAX_EVENTS: usize = 10_000_000;

@@ -72,9 +72,9 @@ fn fails_in_the_words_of_the_service() {
 fn reports_every_fault_with_its_place() {
     let template = json!({"a/b": [{"x.$": 1}], "y.$": "$.", "z.$": "text", "fine.$": "$"});
     expect![[r#"
-        /a~1b/0/x.$: The value for the field 'x.$' must be a valid JSONPath or a valid intrinsic function call: it is no string
-        /y.$: The value for the field 'y.$' must be a valid JSONPath or a valid intrinsic function call: Expected a name after '.' at offset 2
-        /z.$: The value for the field 'z.$' must be a valid JSONPath or a valid intrinsic function call: Expected an intrinsic function: States.X(...) at offset 0"#]].assert_eq(&eval(&template, &json!({}), &json!({})));
+        /a~1b/0/x.$: The value for the field 'x.$' must be a valid JSONPath or a valid intrinsic function call
+        /y.$: The value for the field 'y.$' must be a valid JSONPath or a valid intrinsic function call
+        /z.$: The value for the field 'z.$' must be a valid JSONPath or a valid intrinsic function call"#]].assert_eq(&eval(&template, &json!({}), &json!({})));
 }
 
 #[test]

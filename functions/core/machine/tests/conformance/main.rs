@@ -10,7 +10,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fluxus_machine::Case;
+use fluxus_machine::source::{Format, Source};
+use fluxus_machine::{Case, Definition, run_case};
 use serde_json::Value;
 
 /// The judged counts of one file: outcome, trace and strict history.
@@ -69,10 +70,44 @@ fn at_least(counts: Option<Counts>, floor: &Counts) {
     assert!(held, "{counts:?} fell below {floor:?}");
 }
 
+/// What ran on the service is valid here.
+#[test]
+fn definitions_that_ran_are_valid() {
+    let Some(path) = cases("executions.jsonl") else { return };
+    let (mut valid, mut refused) = (0, Vec::new());
+    for line in std::fs::read_to_string(&path).unwrap().lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let text = case["definition"].as_str().unwrap();
+        let faults = match Source::parse(text, Format::Json) {
+            Err(faults) => faults,
+            Ok(source) => match Definition::parse(source.value()) {
+                Ok(_) => Vec::new(),
+                Err(faults) => faults,
+            },
+        };
+        match faults.iter().find(|fault| fault.is_error()) {
+            None => valid += 1,
+            Some(fault) => {
+                refused.push(format!("{}\n    {} {}", case["id"], fault.pointer, fault.detail));
+            }
+        }
+    }
+    let show = std::env::var("FLUXUS_CONFORMANCE_SHOW").ok().and_then(|show| show.parse().ok());
+    refused.iter().take(show.unwrap_or(0)).for_each(|refused| eprintln!("{refused}"));
+    eprintln!("{valid} definitions are valid, {} are refused", refused.len());
+    assert!(valid >= 740, "{valid} valid definitions are too few");
+}
+
+#[test]
+fn definitions_are_refused_as_on_the_service() {
+    let counts = judge("validation.jsonl", |line| run_case(line).expect("a case is read"));
+    at_least(counts, &Counts { outcome: 29, trace: 0, strict: 0 });
+}
+
 #[test]
 fn executions_go_as_they_went_on_the_service() {
     let counts = judge("executions.jsonl", |line| {
         serde_json::from_str::<Case>(line).expect("a case is read").run()
     });
-    at_least(counts, &Counts { outcome: 739, trace: 392, strict: 392 });
+    at_least(counts, &Counts { outcome: 740, trace: 393, strict: 393 });
 }

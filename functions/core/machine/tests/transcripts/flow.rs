@@ -256,8 +256,12 @@ fn a_loop_through_branches_that_never_wait_ends_too() {
         "A": {
             "Type": "Parallel", "ResultPath": null, "Next": "A",
             "Branches": [machine(json!({ "In": { "Type": "Pass", "End": true } }))],
-            "Catch": [{ "ErrorEquals": ["States.ALL"], "Next": "A" }]
-        }
+            "Catch": [
+                { "ErrorEquals": ["Never"], "Next": "Stop" },
+                { "ErrorEquals": ["States.ALL"], "Next": "A" }
+            ]
+        },
+        "Stop": { "Type": "Succeed" }
     }));
     let end = crate::support::last_line(&definition, &json!({}));
     expect!["= / FAILED States.Runtime: 10000 transitions without a task or a wait: a loop that would never end"].assert_eq(&end);

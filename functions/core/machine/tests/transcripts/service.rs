@@ -7,8 +7,19 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
+/// A task with the payload that its service cannot do without.
 fn ask(resource: &str) -> Value {
-    machine(json!({ "Ask": { "Type": "Task", "Resource": resource, "End": true } }))
+    let mut task = json!({ "Type": "Task", "Resource": resource, "End": true });
+    if resource.starts_with("arn:aws:states:::lambda") {
+        task["Parameters"] = json!({ "FunctionName": "f" });
+    } else if resource.starts_with("arn:aws:states:::sqs") {
+        task["Parameters"] = json!({ "QueueUrl": "q", "MessageBody": "m" });
+    } else if resource.starts_with("arn:aws:states:::states") {
+        task["Parameters"] = json!({ "StateMachineArn": "s" });
+    } else if resource.starts_with("arn:aws:states:::") {
+        task["Parameters"] = json!({});
+    }
+    machine(json!({ "Ask": task }))
 }
 
 #[test]
@@ -57,21 +68,21 @@ fn whoever_answers_at_once_submits_nothing() {
         &json!({}),
         &script,
         &expect![[r#"
-        > Begin
-          1 <0 ExecutionStarted {"input":{}}
-          2 <0 TaskStateEntered {"input":{},"name":"Ask"}
-          3 <2 TaskScheduled {"parameters":{}}
-          ! dispatch Ask {}
-          = / awaits task Ask
-        > Submitted Ask 1
-          rejected: TaskSubmitted does not fit a branch that is awaiting another answer
-        > Ok Ask 2
-          4 <3 TaskStarted
-          5 <4 TaskSucceeded {"output":2}
-          6 <5 TaskStateExited {"name":"Ask","output":2}
-          7 <6 ExecutionSucceeded {"output":2}
-          = / SUCCEEDED 2
-    "#]],
+            > Begin
+              1 <0 ExecutionStarted {"input":{}}
+              2 <0 TaskStateEntered {"input":{},"name":"Ask"}
+              3 <2 TaskScheduled {"parameters":{"QueueUrl":"q","MessageBody":"m"}}
+              ! dispatch Ask {"QueueUrl":"q","MessageBody":"m"}
+              = / awaits task Ask
+            > Submitted Ask 1
+              rejected: TaskSubmitted does not fit a branch that is awaiting another answer
+            > Ok Ask 2
+              4 <3 TaskStarted
+              5 <4 TaskSucceeded {"output":2}
+              6 <5 TaskStateExited {"name":"Ask","output":2}
+              7 <6 ExecutionSucceeded {"output":2}
+              = / SUCCEEDED 2
+        "#]],
     );
 }
 
@@ -123,6 +134,7 @@ fn credentials_are_noted() {
     let definition = machine(json!({
         "Ask": {
             "Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true,
+            "Parameters": { "FunctionName": "f" },
             "Credentials": { "RoleArn.$": "$.role" }
         }
     }));
@@ -131,13 +143,13 @@ fn credentials_are_noted() {
         &json!({ "role": "arn:aws:iam::1:role/r" }),
         &[],
         &expect![[r#"
-        > Begin
-          1 <0 ExecutionStarted {"input":{"role":"arn:aws:iam::1:role/r"}}
-          2 <0 TaskStateEntered {"input":{"role":"arn:aws:iam::1:role/r"},"name":"Ask"}
-          3 <2 TaskScheduled {"parameters":{"role":"arn:aws:iam::1:role/r"},"taskCredentials":{"roleArn":"arn:aws:iam::1:role/r"}}
-          ! dispatch Ask {"role":"arn:aws:iam::1:role/r"}
-          = / awaits task Ask
-    "#]],
+            > Begin
+              1 <0 ExecutionStarted {"input":{"role":"arn:aws:iam::1:role/r"}}
+              2 <0 TaskStateEntered {"input":{"role":"arn:aws:iam::1:role/r"},"name":"Ask"}
+              3 <2 TaskScheduled {"parameters":{"FunctionName":"f"},"taskCredentials":{"roleArn":"arn:aws:iam::1:role/r"}}
+              ! dispatch Ask {"FunctionName":"f"}
+              = / awaits task Ask
+        "#]],
     );
 }
 
