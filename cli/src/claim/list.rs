@@ -2,7 +2,7 @@
 
 use fluxus_schema::api::ClaimPage;
 use fluxus_schema::limits::{DEFAULT_PAGE, MAX_PAGE};
-use fluxus_schema::{ClaimStatus, Timestamp};
+use fluxus_schema::{ClaimId, ClaimStatus, Timestamp};
 
 use crate::client::{Call, Client};
 use crate::exit::{Exit, Usage};
@@ -34,6 +34,9 @@ pub struct Args {
     /// Only claims that this recipe fulfils
     #[arg(long, value_name = "NAME")]
     pub recipe: Option<String>,
+    /// Only executions that this claim's recipe started
+    #[arg(long, value_name = "ID")]
+    pub parent: Option<ClaimId>,
     /// Only claims received at this time or later
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub received_from: Option<Timestamp>,
@@ -93,6 +96,7 @@ fn page<'a>(args: &Args, client: &'a Client) -> Result<Call<'a>, Usage> {
         .query_opt("type", args.claim_type.as_deref())
         .query_opt("subject", args.subject.as_deref())
         .query_opt("recipe", args.recipe.as_deref())
+        .query_opt("parent", args.parent.map(|id| id.to_string()).as_deref())
         .query_opt("received_from", time(args.received_from).as_deref())
         .query_opt("received_to", time(args.received_to).as_deref());
     for status in &args.status {

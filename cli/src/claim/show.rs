@@ -35,6 +35,7 @@ pub fn render(claim: &Claim, now: Timestamp, width: Option<usize>) -> String {
         ("Status", Some(status(claim.status))),
         ("Subject", text(&claim.subject)),
         ("Recipe", recipe),
+        ("Started by", claim.parent.map(|parent| Cell::from(parent.to_string()))),
         ("Received", time(Some(claim.received_at))),
         ("Started", time(claim.started_at)),
         ("Ended", time(claim.ended_at)),

@@ -24,6 +24,8 @@ pub struct ClaimFilter {
     pub subject: Option<String>,
     /// Fulfilled by this recipe.
     pub recipe: Option<RecipeName>,
+    /// Started by the recipe of this claim.
+    pub parent: Option<ClaimId>,
     /// Received at this time or later.
     pub received_from: Option<Timestamp>,
     /// Received before this time.
@@ -63,6 +65,7 @@ impl Store {
                     (&oldest, Type::UUID),
                     (&before, Type::UUID),
                     (&attributes, Type::TEXT),
+                    (&filter.parent.map(|parent| parent.to_string()), Type::TEXT),
                 ],
             )
             .await?;
@@ -87,6 +90,7 @@ pub(super) fn list_statement(filter: &ClaimFilter) -> String {
         (filter.recipe.is_some(), "recipe = $6"),
         (filter.received_from.is_some(), "claim_id >= $7"),
         (filter.received_to.is_some() || filter.before.is_some(), "claim_id < $8"),
+        (filter.parent.is_some(), "origin ->> 'parent' = $10 AND origin IS NOT NULL"),
         (!filter.attributes.is_empty(), "attributes @> $9::jsonb AND attributes <> '{}'"),
     ];
     let mut sql = String::from(concat!(

@@ -252,5 +252,8 @@ async fn a_claim_that_a_recipe_started_says_by_whom() -> Done {
     tx.commit().await?;
     let claim = store.claim(&tenant(), child.claim_id).await?.expect("there");
     assert_eq!(claim.parent, Some(parent));
+    let of = |parent| ClaimFilter { parent: Some(parent), limit: 9, ..ClaimFilter::default() };
+    assert_eq!(store.list_claims(&of(parent)).await?, [claim]);
+    assert_eq!(store.list_claims(&of(child.claim_id)).await?, []);
     Ok(())
 }

@@ -177,8 +177,10 @@ async fn every_hot_query_goes_by_its_index() -> Done {
     list(ClaimFilter { status: vec![ClaimStatus::Failed], ..page.clone() }).await?;
     check!(["claim_unfulfilled"]);
     let attributes = [("n".to_owned(), "77".to_owned())].into();
-    list(ClaimFilter { attributes, ..page }).await?;
+    list(ClaimFilter { attributes, ..page.clone() }).await?;
     check!(["claim_by_attribute"]);
+    list(ClaimFilter { parent: Some(id(1)), ..page }).await?;
+    check!(["claim_by_parent"]);
     store.history(&tenant(), id(7), None, 100).await?;
     store.decisions(&tenant(), id(7)).await?;
     check!(["claim_pkey", "history_pkey"]);
