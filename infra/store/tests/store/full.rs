@@ -25,7 +25,9 @@ pub async fn fill(store: &Store) -> Done {
          SELECT id(n), 'default', 't' || n % 50, 'RUNNING', 's' || n % 1000, '{{}}', 'r', 1, 'k' || n,
                 0, jsonb_build_object('n', n::text), '0123456789abcdef', now(), now()
            FROM generate_series(1, {CLAIMS}) AS n;
-         UPDATE claim SET origin = json_build_object('parent', id({CLAIMS})) WHERE claim_id < id(9);
+         UPDATE claim SET origin = json_build_object(
+                'parent', id({CLAIMS}), 'recipe', 'r', 'version', 1, 'depth', 1)
+          WHERE claim_id < id(9);
          UPDATE claim SET status = 'SUCCEEDED', output = '1', ended_at = now()
           WHERE claim_id < id({CLAIMS} - 200);
          INSERT INTO branch (claim_id, branch_id, tenant, parent, parent_revision, position,
