@@ -66,6 +66,10 @@ pub struct Args {
     /// What `http.request` may reach beside the public internet: endpoints and networks, with commas
     #[arg(long, env = "FLUXUS_HTTP_ALLOW", value_name = "HOST:PORT,…", value_delimiter = ',')]
     pub http_allow: Vec<String>,
+    /// Folder whose files distributed Maps may read items from and write results to; no files
+    /// without it
+    #[arg(long, value_name = "DIR", env = "FLUXUS_ITEMS_FOLDER")]
+    pub items_folder: Option<PathBuf>,
 }
 
 /// Runs the system until Ctrl-C.
@@ -139,6 +143,7 @@ fn options(args: &Args) -> anyhow::Result<(Options, Option<String>)> {
     let mut options = Options::new(database, args.listen);
     options.progress = Arc::new(|progress| say(&told(progress)));
     let allow = args.http_allow.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty());
+    options.items_folder = args.items_folder.clone();
     options.http_allow = allow
         .map(|entry| entry.parse().map_err(|error| Usage(format!("--http-allow: {error}"))))
         .collect::<Result<_, _>>()?;

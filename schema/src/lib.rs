@@ -10,6 +10,7 @@ pub mod delegation;
 pub mod fluxling;
 pub mod history;
 pub mod id;
+pub mod items;
 pub mod json_schema;
 pub mod limits;
 pub mod message;

@@ -74,7 +74,12 @@ impl Clients {
         tokio::time::timeout(time, exchange).await.map_err(late)?
     }
 
-    async fn response(&self, mut request: Request, follow: bool) -> Result<Response, TaskError> {
+    /// What comes back, at the end of redirects where those are followed.
+    pub(crate) async fn response(
+        &self,
+        mut request: Request,
+        follow: bool,
+    ) -> Result<Response, TaskError> {
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&request).await?;
             if !follow {

@@ -22,6 +22,7 @@
 
 mod address;
 mod config;
+mod document;
 mod exchange;
 mod guard;
 mod request;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use ::fluxling::{Fluxling, Task, TaskError};
 
 pub use config::{Allowed, ConfigError, HttpConfig};
+pub use document::{Documents, Part};
 pub use request::{Input, Method};
 pub use response::{Encoding, Output};
 

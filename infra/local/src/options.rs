@@ -34,6 +34,9 @@ pub struct Options {
     pub examples: bool,
     /// What `http.request` may reach beside the public internet and the API itself.
     pub http_allow: Vec<Allowed>,
+    /// The folder below which distributed Maps read items from files and write results to them.
+    /// None refuses files.
+    pub items_folder: Option<PathBuf>,
     /// How many batches the core works on at a time.
     pub core_workers: usize,
     /// Told how the start goes.
@@ -96,6 +99,7 @@ impl Options {
             fluxlings: Vec::new(),
             examples: true,
             http_allow: Vec::new(),
+            items_folder: None,
             core_workers: DEFAULT_CORE_WORKERS,
             progress: Arc::new(|_| {}),
         }

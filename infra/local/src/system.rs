@@ -269,7 +269,7 @@ fn fluxlings(options: &Options, address: SocketAddr) -> Vec<Fluxling> {
             let own = [address.to_string(), format!("localhost:{}", address.port())];
             allow.extend(own.iter().filter_map(|endpoint| endpoint.parse::<Allowed>().ok()));
         }
-        fluxlings = builtin(allow);
+        fluxlings = builtin(allow, options.items_folder.clone());
     }
     fluxlings.extend(options.fluxlings.iter().cloned());
     fluxlings

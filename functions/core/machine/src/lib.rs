@@ -14,6 +14,7 @@ mod entropy;
 pub mod env;
 mod execution;
 pub mod intrinsic;
+pub mod items;
 pub mod jsonata;
 pub mod jsonpath;
 mod parse;
