@@ -13,10 +13,10 @@ use fluxus_machine::jsonata::Expression;
 use fluxus_schema::Timestamp;
 use serde_json::{Map, Value};
 
-/// How many cases pass at least. Of the other 23, 12 call `$eval`, which the service has not got; 8
-/// go past its bounds on depth, room and time, whose failures have no code; one takes the date of
-/// today from a clock; two hold half of a surrogate pair, which is no text.
-const FLOOR: usize = 1663;
+/// How many cases pass at least. Of the other 22, 12 call `$eval`, which the service has not got; 8
+/// go past its bounds on depth, room and time, whose failures have no code; two hold half of a
+/// surrogate pair, which is no text.
+const FLOOR: usize = 1664;
 
 /// How far apart two numbers may be that count as equal.
 const TOLERANCE: f64 = 1e-9;

@@ -5,11 +5,18 @@
 use jsonata_core::ast::{AstNode, PathStep, Stage, UnaryOp};
 use serde_json::{Map, Value};
 
-use super::{Scope, States, value};
+use super::{Scope, States, function, tree, value};
 
 /// How to answer an expression without the engine.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(super) struct Plan {
+    form: Form,
+    /// Variables with the name of a function, which they only are where they have been assigned.
+    hiding: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Form {
     Literal(Value),
     /// `$states` itself.
     States,
@@ -17,13 +24,13 @@ pub(super) enum Plan {
         root: Root,
         steps: Vec<Step>,
     },
-    Array(Vec<Plan>),
-    Object(Vec<(String, Plan)>),
+    Array(Vec<Form>),
+    Object(Vec<(String, Form)>),
 }
 
 /// Where a path starts.
 #[derive(Debug)]
-pub(super) enum Root {
+enum Root {
     /// A field of `$states`, and the positions taken of it.
     States(String, Vec<f64>),
     /// A variable, and the positions taken of it.
@@ -32,7 +39,7 @@ pub(super) enum Root {
 
 /// `.name[0]`: a field, and the positions taken of it.
 #[derive(Debug)]
-pub(super) struct Step {
+struct Step {
     name: String,
     positions: Vec<f64>,
 }
@@ -43,9 +50,30 @@ const MAX_DEPTH: usize = 32;
 impl Plan {
     /// The plan, where the expression is plain enough for one.
     pub(super) fn of(tree: &AstNode) -> Option<Self> {
-        Self::at(tree, 0)
+        let form = Form::at(tree, 0)?;
+        let mut hiding = Vec::new();
+        tree::visit(tree, &mut |node| {
+            if let AstNode::Variable(name) = node
+                && function::is_known(name)
+            {
+                hiding.push(name.clone());
+            }
+        });
+        Some(Self { form, hiding })
     }
 
+    /// Whether all that looks like a variable is one.
+    pub(super) fn fits(&self, scope: &Scope<'_>) -> bool {
+        self.hiding.iter().all(|name| scope.variables.get(name).is_some())
+    }
+
+    /// What the expression gives; nothing, where it gives nothing.
+    pub(super) fn eval(&self, scope: &Scope<'_>) -> Option<Value> {
+        self.form.eval(scope)
+    }
+}
+
+impl Form {
     fn at(tree: &AstNode, depth: usize) -> Option<Self> {
         if depth > MAX_DEPTH {
             return None;
@@ -56,7 +84,8 @@ impl Plan {
             AstNode::Boolean(value) => Self::Literal(Value::Bool(*value)),
             AstNode::Null => Self::Literal(Value::Null),
             AstNode::Variable(name) if name == "states" => Self::States,
-            AstNode::Variable(name) if is_free(name) => {
+            // `$` is no variable.
+            AstNode::Variable(name) if !name.is_empty() => {
                 Self::Path { root: Root::Variable(name.clone(), Vec::new()), steps: Vec::new() }
             }
             AstNode::Path { steps } => path(steps)?,
@@ -79,8 +108,7 @@ impl Plan {
         })
     }
 
-    /// What the expression gives; nothing, where it gives nothing.
-    pub(super) fn eval(&self, scope: &Scope<'_>) -> Option<Value> {
+    fn eval(&self, scope: &Scope<'_>) -> Option<Value> {
         match self {
             Self::Literal(value) => Some(value.clone()),
             Self::States => {
@@ -113,12 +141,7 @@ impl Plan {
     }
 }
 
-/// Whether the variable's value can only come from the scope. All others may be functions.
-fn is_free(name: &str) -> bool {
-    !name.is_empty() && name != "states" && !super::function::is_known(name)
-}
-
-fn path(steps: &[PathStep]) -> Option<Plan> {
+fn path(steps: &[PathStep]) -> Option<Form> {
     let (first, mut rest) = steps.split_first()?;
     let AstNode::Variable(name) = &first.node else { return None };
     let positions = positions(first)?;
@@ -130,7 +153,7 @@ fn path(steps: &[PathStep]) -> Option<Plan> {
         }
         rest = others;
         Root::States(field.clone(), self::positions(second)?)
-    } else if is_free(name) {
+    } else if !name.is_empty() {
         Root::Variable(name.clone(), positions)
     } else {
         return None;
@@ -139,7 +162,7 @@ fn path(steps: &[PathStep]) -> Option<Plan> {
         let AstNode::Name(name) = &step.node else { return None };
         Some(Step { name: name.clone(), positions: self::positions(step)? })
     });
-    Some(Plan::Path { root, steps: steps.collect::<Option<_>>()? })
+    Some(Form::Path { root, steps: steps.collect::<Option<_>>()? })
 }
 
 /// The positions behind a step; nothing where there is more to it than that.

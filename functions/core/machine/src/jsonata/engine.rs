@@ -5,19 +5,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use fluxus_schema::Timestamp;
 use jsonata_core::ast::AstNode;
 use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
+use jsonata_core::functions::string::build_regex;
 use jsonata_core::parser;
 use jsonata_core::value::JValue;
 use serde_json::Value;
 
-use super::{Compiled, Error, Invalid, Scope, function, message, tree, value};
+use super::bound::Woven;
+use super::meter::Meter;
+use super::{Compiled, Error, Invalid, Scope, function, message, meter, tree, value};
 use crate::env::Entropy;
 
 /// How deep an evaluation may nest, which is the service's own bound: it takes a sum of a hundred
 /// numbers and 99 brackets around each other.
 const MAX_DEPTH: usize = 100;
-
-/// How many items a sequence may have. The service takes `[1..873782]` and refuses one item more.
-const MAX_SEQUENCE: usize = 873_782;
 
 /// How long an evaluation may take. A last resort: a slow machine must not fail what a fast one
 /// does, so whatever grows is bounded by its size first. Only a loop without an end gets here.
@@ -32,11 +32,21 @@ pub(super) fn parse(source: &str) -> Result<AstNode, Invalid> {
         return Err(Invalid { code, message, position: None, further: Vec::new() });
     };
     let tree = parsed.map_err(|error| message::invalid(source, &error))?;
-    let mut is_valid = true;
+    let mut invalid = None;
     tree::visit(&tree, &mut |node| {
-        is_valid &= !matches!(node, AstNode::Regex { pattern, .. } if pattern.is_empty());
+        if let AstNode::Regex { pattern, flags } = node {
+            invalid = invalid.take().or_else(|| check_regex(pattern, flags).err());
+        }
     });
-    if is_valid { Ok(tree) } else { Err(message::empty_regex()) }
+    invalid.map_or(Ok(tree), Err)
+}
+
+/// Refuses a regular expression that could not be run.
+fn check_regex(pattern: &str, flags: &str) -> Result<(), Invalid> {
+    if pattern.is_empty() {
+        return Err(message::empty_regex());
+    }
+    build_regex(pattern, flags).map(|_| ()).map_err(|error| message::regex(pattern, &error))
 }
 
 /// What an expression gives with `$states` and the variables at hand.
@@ -69,20 +79,37 @@ fn run(
     entropy: &dyn Entropy,
     now: Timestamp,
 ) -> Result<Option<Value>, Error> {
+    let functions = &compiled.functions;
     // The service has no `$eval`.
-    if compiled.functions.names("eval") && context.lookup("eval").is_none() {
+    if functions.names("eval") && context.lookup("eval").is_none() {
         context.bind("eval".to_owned(), JValue::Undefined);
     }
+    // A variable takes the place of a function of the same name, whatever stands for that.
+    for (name, replaced) in meter::REPLACED {
+        if let Some(value) = context.lookup(name).filter(|_| functions.names(replaced)).cloned() {
+            context.bind(replaced.to_owned(), value);
+        }
+    }
+    let plainer;
+    let woven = match compiled.woven.as_values.iter().any(|name| context.lookup(name).is_some()) {
+        true => {
+            let tree = parse(&compiled.source).map_err(|_| Error::internal())?;
+            plainer = Woven::of(tree, false);
+            &plainer
+        }
+        false => &compiled.woven,
+    };
     let options = EvaluatorOptions {
         timeout_ms: Some(MAX_MILLIS),
         max_stack_depth: Some(MAX_DEPTH),
-        max_sequence_length: Some(MAX_SEQUENCE),
+        max_sequence_length: Some(meter::MAX_SEQUENCE),
         cancel: None,
     };
     let evaluated = guarded(|| {
         let mut evaluator = Evaluator::with_options(context, options);
-        function::register(&compiled.functions, &mut evaluator, entropy, now)?;
-        evaluator.evaluate(&compiled.tree, input)
+        let meter = Meter::new(compiled.source.len(), woven.has_bindings);
+        function::register(functions, &mut evaluator, meter, entropy, now)?;
+        evaluator.evaluate(&woven.tree, input)
     });
     let result = evaluated.map_err(|()| Error::internal())?.map_err(|error| Error::from(&error))?;
     value::to_json(&result)

@@ -16,8 +16,9 @@ use jsonata_core::value::{JMap, JValue};
 use md5::Digest as _;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::meter::Meter;
 use super::random::{Draws, seeded_fraction};
-use super::{message, signature, tree};
+use super::{message, meter, signature, tree};
 use crate::env::Entropy;
 
 type Given = Result<JValue, EvaluatorError>;
@@ -26,19 +27,38 @@ type Given = Result<JValue, EvaluatorError>;
 /// one number more.
 const MAX_RANGE: i128 = 360_145;
 
-/// The functions that we give to the engine.
-const OURS: [&str; 9] =
-    ["hash", "millis", "now", "parse", "partition", "random", "range", "shuffle", "uuid"];
+/// The functions that we give to the engine, and how many arguments they take.
+const OURS: [(&str, usize); 9] = [
+    ("hash", 2),
+    ("millis", 0),
+    ("now", 2),
+    ("parse", 1),
+    ("partition", 2),
+    ("random", 1),
+    ("range", 3),
+    ("shuffle", 1),
+    ("uuid", 0),
+];
 
 /// Those that draw random numbers.
 const RANDOM: [&str; 3] = ["random", "shuffle", "uuid"];
 
 /// Whether the name stands for a function, unless a variable takes its place.
 pub(super) fn is_known(name: &str) -> bool {
-    OURS.contains(&name) || signature::of(name).is_some()
+    OURS.iter().any(|(known, _)| *known == name) || signature::of(name).is_some()
 }
 
-/// The functions of ours, and `eval`, that an expression names.
+/// A function that calls the one of ours with that name, for those that apply it to many values:
+/// the engine would pass it more arguments than it takes.
+pub(super) fn as_lambda(name: &str) -> Option<AstNode> {
+    let (known, arity) = OURS.into_iter().find(|(known, _)| *known == name)?;
+    let params: Vec<_> = (1..=arity).map(|index| format!("argument {index}")).collect();
+    let args = params.iter().cloned().map(AstNode::Variable).collect();
+    let body = AstNode::Function { name: known.to_owned(), args, is_builtin: true };
+    Some(AstNode::Lambda { params, body: Box::new(body), signature: None, thunk: false })
+}
+
+/// The functions of ours, and `eval`, that an expression names, and the checks that it holds.
 #[derive(Debug, Default)]
 pub(super) struct Used(BTreeSet<&'static str>);
 
@@ -47,8 +67,9 @@ impl Used {
         let mut used = Self::default();
         tree::visit(tree, &mut |node| {
             let (AstNode::Variable(name) | AstNode::Function { name, .. }) = node else { return };
-            let known = OURS.into_iter().chain(["eval"]).find(|known| known == name);
-            used.0.extend(known);
+            let ours = OURS.into_iter().map(|(known, _)| known).chain(["eval"]);
+            used.0.extend(ours.into_iter().find(|known| known == name));
+            used.0.extend(meter::known(name));
         });
         used
     }
@@ -62,12 +83,12 @@ impl Used {
 pub(super) fn register(
     used: &Used,
     evaluator: &mut Evaluator,
+    meter: Meter,
     entropy: &dyn Entropy,
     now: Timestamp,
 ) -> Result<(), EvaluatorError> {
-    if used.0.is_empty() {
-        return Ok(());
-    }
+    let checks = used.0.iter().copied().filter(|name| meter::is_check(name));
+    meter.register(checks, evaluator, now)?;
     // Two numbers are drawn for all that an evaluation takes, and none where it takes none.
     let is_random = RANDOM.iter().any(|name| used.names(name));
     let draws = is_random.then(|| Rc::new(Draws::new(entropy)));
@@ -137,14 +158,13 @@ fn tell(args: &[JValue], now: Timestamp) -> Given {
     let mut given = vec![AstNode::Number(now.as_millis() as f64)];
     for (index, argument) in args.iter().enumerate() {
         match argument {
+            JValue::String(text) if meter::is_wide(text) => return Err(failed(message::TOO_LARGE)),
             JValue::String(text) => given.push(AstNode::String(text.to_string())),
             JValue::Undefined => given.push(AstNode::Undefined),
             _ => return Err(mismatch("now", index + 1)),
         }
     }
-    let name = "fromMillis".to_owned();
-    let call = AstNode::Function { name, args: given, is_builtin: true };
-    Evaluator::new().evaluate(&call, &JValue::Undefined)
+    meter::engine_call("fromMillis", given)
 }
 
 /// `$shuffle(array)`.

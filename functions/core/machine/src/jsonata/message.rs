@@ -1,5 +1,7 @@
 //! Failures in the words of the service, which are those of JSONata's reference implementation.
 
+use std::fmt;
+
 use jsonata_core::evaluator::{EvaluatorError, error_code_prefix};
 use jsonata_core::parser::ParserError;
 
@@ -237,6 +239,19 @@ pub(super) fn empty_regex() -> Invalid {
     let code = "S0301";
     let message = fixed(code).unwrap_or_default().to_owned();
     Invalid { code: code.to_owned(), message, position: None, further: Vec::new() }
+}
+
+/// A regular expression that the engine does not take.
+pub(super) fn regex(pattern: &str, error: &impl fmt::Display) -> Invalid {
+    let error = error.to_string();
+    // The last line says what is wrong; those above show where.
+    let why = error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+    let message = format!(
+        "The regular expression /{pattern}/ cannot be run: {why}. It must do without looking \
+         around and without referring back."
+    );
+    let code = Invalid::UNSUPPORTED.to_owned();
+    Invalid { code, message, position: None, further: Vec::new() }
 }
 
 /// The leading code of a text such as `T2001: The left side ...`, and the rest of it.

@@ -12,15 +12,19 @@
 //! - `wanted.rs`: for all others, only what an expression mentions of `$states` and of the variables
 //!   is handed over, as JSONata's own values: numbers are doubles there, so an integer past 2^53 is
 //!   rounded, as `$states.input.n + 0` is on the service.
-//! - `engine.rs`: one evaluation, its time and randomness given, its depth, sizes and time bounded.
+//! - `bound.rs` and `meter.rs`: checks in the expression itself, so that it does not take too much
+//!   room.
+//! - `engine.rs`: one evaluation, its time and randomness given, its depth and its time bounded.
 //! - `message.rs`: failures in the words of the service.
 //!
 //! Source: AWS Step Functions Developer Guide, "Transforming data with JSONata".
 
+mod bound;
 mod direct;
 mod engine;
 mod function;
 mod message;
+mod meter;
 mod random;
 mod refuse;
 mod signature;
@@ -37,6 +41,7 @@ use fluxus_schema::Timestamp;
 use jsonata_core::ast::AstNode;
 use serde_json::Value;
 
+use self::bound::Woven;
 use self::direct::Plan;
 use self::wanted::Wanted;
 use crate::env;
@@ -89,7 +94,7 @@ pub struct Expression(Arc<Compiled>);
 /// What parsing finds out once.
 struct Compiled {
     source: Box<str>,
-    tree: AstNode,
+    woven: Woven,
     /// How to answer without the engine, where that can be.
     plan: Option<Plan>,
     wanted: Wanted,
@@ -160,9 +165,10 @@ impl Expression {
     /// [`Invalid`], if the text is no expression, or reads what the service has not got: `$`, `$$`
     /// or a bare name at the top level.
     pub fn parse(source: &str) -> Result<Self, Invalid> {
-        let compiled = Self::parse_plain(source)?;
-        refuse::check(&compiled.0.tree)?;
-        Ok(compiled)
+        let source = source.trim();
+        let tree = engine::parse(source)?;
+        refuse::check(&tree)?;
+        Ok(Self::compile(source, tree))
     }
 
     /// Compiles an expression of the language as such, without the service's refusals: for the
@@ -172,14 +178,14 @@ impl Expression {
     /// [`Invalid`], if the text is no expression.
     pub fn parse_plain(source: &str) -> Result<Self, Invalid> {
         let source = source.trim();
-        let tree = engine::parse(source)?;
-        Ok(Self(Arc::new(Compiled {
-            source: source.into(),
-            plan: Plan::of(&tree),
-            wanted: Wanted::by(&tree),
-            functions: function::Used::by(&tree),
-            tree,
-        })))
+        Ok(Self::compile(source, engine::parse(source)?))
+    }
+
+    fn compile(source: &str, tree: AstNode) -> Self {
+        let (plan, wanted) = (Plan::of(&tree), Wanted::by(&tree));
+        let woven = Woven::of(tree, true);
+        let functions = function::Used::by(&woven.tree);
+        Self(Arc::new(Compiled { source: source.into(), woven, plan, wanted, functions }))
     }
 
     /// The text, without surrounding space.
@@ -197,7 +203,7 @@ impl Expression {
     /// # Errors
     /// [`Error`], in the words of the service.
     pub fn eval(&self, scope: &Scope<'_>) -> Result<Option<Value>, Error> {
-        if let Some(plan) = &self.0.plan {
+        if let Some(plan) = self.0.plan.as_ref().filter(|plan| plan.fits(scope)) {
             return Ok(plan.eval(scope));
         }
         engine::eval(&self.0, scope)
