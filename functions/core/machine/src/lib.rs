@@ -3,6 +3,8 @@
 //! [`step`](step::step) moves one [`Branch`] forward by one event and lists what must happen
 //! outside; [`Execution`] runs the branches of one execution together. Nothing here does I/O,
 //! reads a clock or draws a random number: time, ids and randomness arrive as values.
+//!
+//! `DIFFERENCES.md` beside this crate lists where it and the recorded service differ, and why.
 
 mod branch;
 pub mod comparison;
