@@ -257,6 +257,14 @@ impl Branch {
         )
     }
 
+    /// What it will begin with, where it has not begun.
+    pub(crate) fn pending_input(&self) -> Option<&Json> {
+        match &self.status {
+            Status::Pending { input, .. } => Some(input),
+            _ => None,
+        }
+    }
+
     /// The Map item that is this branch's own.
     pub(crate) fn own_item(&self) -> Option<&MapItem> {
         self.item.as_ref().filter(|item| !item.is_above)

@@ -63,8 +63,13 @@ impl ExecutionContext {
             object["Task"] = json!({ "Token": token.as_str() });
         }
         if let Some(item) = item {
-            object["Map"] = json!({ "Item": { "Index": item.index, "Value": *item.value } });
+            object["Map"] = map_item(item);
         }
         object
     }
+}
+
+/// What the context object says of a Map item, under `Map`.
+pub(crate) fn map_item(item: &MapItem) -> Value {
+    json!({ "Item": { "Index": item.index, "Value": *item.value } })
 }

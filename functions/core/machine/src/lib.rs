@@ -20,6 +20,7 @@ pub mod items;
 pub mod jsonata;
 pub mod jsonpath;
 mod parse;
+mod probe;
 mod resource;
 mod retry;
 mod simulate;
@@ -27,6 +28,7 @@ pub mod source;
 mod state;
 mod step;
 pub mod template;
+pub mod test_state;
 
 pub use branch::{Attempt, Branch, Failure, MapItem, Status, Variables, Visit};
 pub use context::ExecutionContext;

@@ -43,11 +43,7 @@ pub(crate) fn on_failure(
     failure: Failure,
     also: Option<&str>,
 ) -> Go {
-    let error = failure.error.as_deref().unwrap_or_default();
-    let takes = |names: &[Arc<str>]| {
-        matches(names, error) || also.is_some_and(|also| names.iter().any(|name| &**name == also))
-    };
-    if let Some(index) = state.retry.iter().position(|entry| takes(&entry.errors)) {
+    if let Some(index) = retrier_of(state, &failure, also) {
         let retrier = &state.retry[index];
         visit.retries.resize(state.retry.len(), 0);
         if visit.retries[index] < retrier.max_attempts {
@@ -62,10 +58,26 @@ pub(crate) fn on_failure(
     if let Some(kind) = stepper.branches_failed.take() {
         stepper.record(kind, Details::new());
     }
-    match state.catch.iter().find(|entry| takes(&entry.errors)) {
-        Some(catcher) => caught(stepper, state, catcher, visit, &failure),
+    match catcher_of(state, &failure, also) {
+        Some(index) => caught(stepper, state, &state.catch[index], visit, &failure),
         None => Go::End(failure, matches!(state.kind, Kind::Task(_))),
     }
+}
+
+/// The retrier that takes the failure, whether or not it has attempts left; `also` is another name
+/// of its error.
+pub(crate) fn retrier_of(state: &State, failure: &Failure, also: Option<&str>) -> Option<usize> {
+    state.retry.iter().position(|entry| takes(&entry.errors, failure, also))
+}
+
+/// The catcher that takes the failure; `also` is another name of its error.
+pub(crate) fn catcher_of(state: &State, failure: &Failure, also: Option<&str>) -> Option<usize> {
+    state.catch.iter().position(|entry| takes(&entry.errors, failure, also))
+}
+
+fn takes(names: &[Arc<str>], failure: &Failure, also: Option<&str>) -> bool {
+    let error = failure.error.as_deref().unwrap_or_default();
+    matches(names, error) || also.is_some_and(|also| names.iter().any(|name| &**name == also))
 }
 
 fn caught(

@@ -9,15 +9,17 @@ use fluxus_schema::message::TaskReport;
 use fluxus_schema::{Json, TaskToken, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::branch::{Branch, Failure, Status, Variables, Visit};
+use crate::branch::{Branch, Failure, MapItem, Status, Variables, Visit};
 use crate::context::ExecutionContext;
 use crate::data_flow::{self, Evaluation, Failed};
 use crate::definition::{Definition, Flow, Kind, State, StateId, Then};
 use crate::effect::Effect;
 use crate::entropy::{Entropy, Purpose};
+use crate::probe::Probe;
 use crate::retry;
 use crate::state::branches::{ChildEnd, OpenChild};
 use crate::state::{self, branches, task};
+use crate::test_state::InspectionData;
 
 /// Something that happened to a branch.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,6 +185,21 @@ pub fn step(
     Ok(stepper.finish(branch, status))
 }
 
+/// Runs one state alone, from `go` on, until it waits or is left; `probe` sees what happens in it.
+pub(crate) fn run_alone(
+    definition: &Definition,
+    context: &ExecutionContext,
+    branch: &Branch,
+    go: Go,
+    now: Timestamp,
+    probe: &Probe,
+) -> Step {
+    let stepper = Stepper::new(definition, context, branch, now);
+    let mut stepper = Stepper { probe: Some(probe), ..stepper };
+    let status = stepper.settle(go);
+    stepper.finish(branch, status)
+}
+
 /// Fails a branch that went round through Parallel or Map states without ever waiting.
 pub(crate) fn exhausted(
     definition: &Definition,
@@ -286,6 +303,8 @@ pub(crate) struct Stepper<'a> {
     pub(crate) children: Vec<Branch>,
     pub(crate) begin: usize,
     pub(crate) effects: Vec<Effect>,
+    /// Whoever tests the state; nobody in a real step.
+    pub(crate) probe: Option<&'a Probe>,
     events: Vec<Event>,
     handover: Option<EventKey>,
 }
@@ -313,8 +332,29 @@ impl<'a> Stepper<'a> {
             children: Vec::new(),
             begin: 0,
             effects: Vec::new(),
+            probe: None,
             events: Vec::new(),
             handover: None,
+        }
+    }
+
+    /// Shows whoever tests the state how far its data has come.
+    pub(crate) fn inspect(&self, show: impl FnOnce(&mut InspectionData)) {
+        if let Some(probe) = self.probe {
+            probe.inspect(show);
+        }
+    }
+
+    /// The context object in a visit.
+    pub(crate) fn context_object(
+        &self,
+        visit: &Visit,
+        item: Option<&MapItem>,
+        token: Option<&TaskToken>,
+    ) -> Value {
+        match self.probe {
+            Some(probe) => probe.context_object(item, token),
+            None => self.context.object(Some(visit), item, token),
         }
     }
 
@@ -371,6 +411,10 @@ impl<'a> Stepper<'a> {
                 Go::Result(visit, result) => self.finish_visit(visit, Some(result)),
                 Go::Leave(visit, output, then) => {
                     self.exit(&visit, &output);
+                    if let Some(probe) = self.probe {
+                        probe.left(then);
+                        return Status::Succeeded { output };
+                    }
                     match then {
                         Then::Next(next) => Go::Enter(next, output),
                         Then::End => return self.succeed(output),
@@ -380,6 +424,9 @@ impl<'a> Stepper<'a> {
                     Some(state) => {
                         let also = failed.also;
                         let failure = self.note_evaluation(state, &visit, failed);
+                        if let Some(probe) = self.probe {
+                            probe.failed(&failure);
+                        }
                         retry::on_failure(self, state, visit, failure, also)
                     }
                     None => Go::Lost(visit.state),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Failed, Reading, bounded, evaluate, runtime};
 use crate::branch::Visit;
-use crate::definition::{Catcher, Flow, PathField, State};
+use crate::definition::{Catcher, Flow, PathField, PathFlow, State};
 use crate::env;
 use crate::jsonpath::{Path, Root};
 use crate::step::Stepper;
@@ -21,11 +21,19 @@ pub(crate) fn selected_input(
     visit: &Visit,
 ) -> Result<Json, Failed> {
     match &state.flow {
-        Flow::Path(flow) => {
-            through(stepper, Reading::of(stepper, visit), &visit.input, &flow.input_path)
-        }
+        Flow::Path(flow) => behind_input_path(stepper, Reading::of(stepper, visit), flow),
         Flow::Jsonata(_) => Ok(visit.input.clone()),
     }
+}
+
+fn behind_input_path(
+    stepper: &Stepper<'_>,
+    reading: Reading<'_>,
+    flow: &PathFlow,
+) -> Result<Json, Failed> {
+    let selected = through(stepper, reading, &reading.visit.input, &flow.input_path)?;
+    stepper.inspect(|data| data.after_input_path = Some(selected.clone()));
+    Ok(selected)
 }
 
 /// What a task or a branch gets: the input behind InputPath and Parameters, or Arguments.
@@ -37,14 +45,21 @@ pub(crate) fn effective_input(
 ) -> Result<Json, Failed> {
     let reading = Reading { token, ..Reading::of(stepper, visit) };
     let (input, template) = match &state.flow {
-        Flow::Path(flow) => {
-            (through(stepper, reading, &visit.input, &flow.input_path)?, &flow.parameters)
-        }
+        Flow::Path(flow) => (behind_input_path(stepper, reading, flow)?, &flow.parameters),
         Flow::Jsonata(flow) => (visit.input.clone(), &flow.arguments),
     };
-    let Some(template) = template else { return Ok(input) };
-    let made = evaluate(stepper, reading, &input, |env| template.eval(env))?;
-    bounded(visit, &made)?;
+    let made = match template {
+        None => input,
+        Some(template) => {
+            let made = evaluate(stepper, reading, &input, |env| template.eval(env))?;
+            bounded(visit, &made)?;
+            made
+        }
+    };
+    stepper.inspect(|data| match &state.flow {
+        Flow::Path(_) => data.after_parameters = Some(made.clone()),
+        Flow::Jsonata(_) => data.after_arguments = template.as_ref().map(|_| made.clone()),
+    });
     Ok(made)
 }
 
@@ -63,7 +78,7 @@ pub(crate) fn leave(
         Flow::Path(flow) => {
             let reading = Reading::of(stepper, visit);
             let selected = match (&result, &flow.result_selector) {
-                (None, _) => through(stepper, reading, &visit.input, &flow.input_path)?,
+                (None, _) => behind_input_path(stepper, reading, flow)?,
                 (Some(result), Some(template)) => {
                     evaluate(stepper, reading, result, |env| template.eval(env))?
                 }
@@ -74,7 +89,10 @@ pub(crate) fn leave(
                 None => selected,
                 Some(result) => {
                     drop(result);
-                    place(visit, selected, &flow.result_path)?
+                    stepper.inspect(|data| data.after_result_selector = Some(selected.clone()));
+                    let placed = place(visit, selected, &flow.result_path)?;
+                    stepper.inspect(|data| data.after_result_path = Some(placed.clone()));
+                    placed
                 }
             };
             let output = through(stepper, reading, &placed, &flow.output_path)?;

@@ -96,7 +96,7 @@ pub(crate) fn evaluate<T>(
     read: impl FnOnce(&Env<'_>) -> Result<T, env::Failure>,
 ) -> Result<T, Failed> {
     let Reading { visit, item, token, result, error_output } = reading;
-    let context = LazyContext::new(|| stepper.context.object(Some(visit), item, token));
+    let context = LazyContext::new(|| stepper.context_object(visit, item, token));
     let (variables, entropy) = (&stepper.variables, &stepper.entropy);
     let env =
         Env { result, error_output, ..Env::new(input, &context, variables, entropy, stepper.now) };

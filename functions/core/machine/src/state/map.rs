@@ -19,12 +19,16 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
     or_fail(visit, |visit| {
         let input = data_flow::selected_input(stepper, state, visit)?;
         let items = items(stepper, state, map, visit, &input)?;
+        if let Flow::Path(_) = state.flow {
+            stepper.inspect(|data| data.after_items_path = Some(array(&items)));
+        }
         let limit = match &map.max_concurrency {
             Some(number) => {
                 data_flow::number(stepper, visit, &input, number, ("MaxConcurrency", 0))?
             }
             None => 0,
         };
+        stepper.inspect(|data| data.max_concurrency = Some(limit));
         let length = items.len();
         let started = Details::new().with("length", length as u64);
         stepper.record(EventKind::MapStateStarted, started);
@@ -57,9 +61,19 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
             let child = branches::child(stepper, index, map.start_at, child_input, Some(item));
             stepper.children.push(child);
         }
+        if map.item_selector.is_some() {
+            let inputs = |stepper: &Stepper<'_>| -> Vec<Json> {
+                stepper.children.iter().filter_map(|child| child.pending_input().cloned()).collect()
+            };
+            stepper.inspect(|data| data.after_item_selector = Some(array(&inputs(stepper))));
+        }
         branches::note_iterations(stepper);
         Ok(branches::wait(stepper, visit.clone(), length))
     })
+}
+
+fn array(items: &[Json]) -> Json {
+    Arc::new(items.iter().map(|item| (**item).clone()).collect())
 }
 
 fn items(

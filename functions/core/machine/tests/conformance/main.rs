@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fluxus_machine::source::{Format, Source};
-use fluxus_machine::{Case, Definition, run_case};
+use fluxus_machine::{Definition, run_case};
 use serde_json::Value;
 
 /// The judged counts of one file: outcome, trace and strict history.
@@ -106,8 +106,12 @@ fn definitions_are_refused_as_on_the_service() {
 
 #[test]
 fn executions_go_as_they_went_on_the_service() {
-    let counts = judge("executions.jsonl", |line| {
-        serde_json::from_str::<Case>(line).expect("a case is read").run()
-    });
+    let counts = judge("executions.jsonl", |line| run_case(line).expect("a case is read"));
     at_least(counts, &Counts { outcome: 740, trace: 393, strict: 393 });
+}
+
+#[test]
+fn single_states_are_tested_as_on_the_service() {
+    let counts = judge("test_state.jsonl", |line| run_case(line).expect("a case is read"));
+    at_least(counts, &Counts { outcome: 91, trace: 0, strict: 0 });
 }
