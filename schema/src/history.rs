@@ -5,7 +5,7 @@
 //! nothing counts, and nothing is locked, while branches run side by side.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -225,8 +225,13 @@ pub fn number(mut rows: Vec<EventRow>, ours: bool) -> Vec<HistoryEvent> {
     let mut numbered = Vec::with_capacity(count);
     // One entry for each row, not for each event: its ids are consecutive.
     let mut texts = Texts::default();
+    let mut inner = Inner::default();
     let mut rows_before: HashMap<(BranchId, u32), RowIds> = HashMap::with_capacity(rows.len());
-    for EventRow { branch_id, revision, at, events } in rows {
+    for row in rows {
+        if inner.holds(&row) && !ours {
+            continue;
+        }
+        let EventRow { branch_id, revision, at, events } = row;
         let mut own = RowIds { first: numbered.len() as u64 + 1, left_out: Vec::new() };
         for (position, event) in (0u32..).zip(events) {
             if !ours && event.kind.is_ours() {
@@ -251,6 +256,33 @@ pub fn number(mut rows: Vec<EventRow>, ours: bool) -> Vec<HistoryEvent> {
         rows_before.insert((branch_id, revision), own);
     }
     numbered
+}
+
+/// The executions of distributed Maps, which have histories of their own: the service's history of
+/// a claim holds nothing of them.
+#[derive(Debug, Default)]
+pub struct Inner(HashSet<BranchId>);
+
+impl Inner {
+    /// Whether a row is of such an execution. Rows must come in the order of their causes.
+    pub fn holds(&mut self, row: &EventRow) -> bool {
+        let begins = row.events.first().map(|event| event.kind);
+        if begins == Some(EventKind::ExecutionStarted) && !row.branch_id.is_root() {
+            self.0.insert(row.branch_id.clone());
+            return true;
+        }
+        if self.0.is_empty() {
+            return false;
+        }
+        let mut branch = Some(row.branch_id.clone());
+        while let Some(id) = branch {
+            if self.0.contains(&id) {
+                return true;
+            }
+            branch = id.parent();
+        }
+        false
+    }
 }
 
 /// The document rendered last, with its text: one state's output is the next one's input.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use fluxus_schema::api::HistoryPage;
-use fluxus_schema::history::{Details, EventRow, HistoryEvent, number};
+use fluxus_schema::history::{Details, EventRow, HistoryEvent, Inner, number};
 use fluxus_schema::limits::{DEFAULT_PAGE, MAX_HISTORY_PAGE};
 use fluxus_schema::{ClaimId, Tenant};
 use fluxus_store::history::HistoryCursor;
@@ -75,12 +75,15 @@ async fn page(
 ) -> Result<Vec<HistoryEvent>, Refusal> {
     let mut rows: Vec<EventRow> = Vec::new();
     let mut count = 0_usize;
+    let mut inner = Inner::default();
     let mut after: Option<HistoryCursor> = None;
     loop {
         let store = app.store();
         let read = store.history(tenant, claim_id, after.as_ref(), STEPS_PER_READ).await?;
         for mut row in read.rows {
-            count += row.events.iter().filter(|event| ours || !event.kind.is_ours()).count();
+            if ours || !inner.holds(&row) {
+                count += row.events.iter().filter(|event| ours || !event.kind.is_ours()).count();
+            }
             if count <= start {
                 row.events.iter_mut().for_each(|event| event.details = Details::default());
             }

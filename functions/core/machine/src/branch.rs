@@ -1,11 +1,13 @@
 //! A branch: one strand of an execution, as its own record.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fluxus_schema::api::WaitingFor;
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::EventKey;
+use fluxus_schema::items::{ReadItems, ResultFile, WriteResults};
 use fluxus_schema::limits::{MAX_CAUSE_CHARS, MAX_ERROR_CHARS};
 use fluxus_schema::{
     BranchId, Capability, ClaimId, HybridTime, Json, StateName, TaskToken, Timestamp,
@@ -35,6 +37,9 @@ pub struct Branch {
     /// The Map item it works on, or that a branch above it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<MapItem>,
+    /// The execution it is part of, where that is one of a distributed Map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Arc<ChildExecution>>,
     /// What its states can read as `$name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: Variables,
@@ -54,9 +59,45 @@ pub struct MapItem {
     /// Whether others wait for room, so that the end of this one lets the next begin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_turns: bool,
+    /// Whether its siblings go on though this one fails: the Map judges once all have ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_tolerated: bool,
     /// Whether it is a branch above that works on the item; this one is part of that work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_above: bool,
+}
+
+/// The execution of an item of a distributed Map, or of a batch of them, as its states know it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChildExecution {
+    /// The branch that it begins with.
+    pub first: BranchId,
+    /// Its input.
+    pub input: Json,
+    /// When the Map started it.
+    pub started_at: Timestamp,
+}
+
+/// What a Map has others do before and after its items are at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Port {
+    /// Items are read; these are there so far.
+    Read {
+        /// What was asked for the last page.
+        asked: Box<ReadItems>,
+        /// The items of all pages so far.
+        items: Vec<Json>,
+    },
+    /// Results are written; this is what the Map comes to then.
+    Write {
+        /// The state's result.
+        result: Json,
+        /// Files that are still to be written.
+        files: Vec<ResultFile>,
+        /// Where to.
+        asked: Box<WriteResults>,
+    },
 }
 
 /// Where a branch stands. Each variant holds only what is true while it lasts.
@@ -140,6 +181,16 @@ pub struct Visit {
     pub retries: Vec<u32>,
 }
 
+impl Port {
+    /// The files that its task writes.
+    pub(crate) fn files(&self) -> Vec<ResultFile> {
+        match self {
+            Self::Write { asked, .. } => asked.files.clone(),
+            Self::Read { .. } => Vec::new(),
+        }
+    }
+}
+
 impl Visit {
     /// Retries so far, in all.
     pub fn retry_count(&self) -> u32 {
@@ -167,6 +218,9 @@ pub struct Attempt {
     /// The task's input, while nobody can be given the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Json>,
+    /// What it is for, where it is a Map's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
     /// When the attempt was scheduled.
     pub scheduled_at: Timestamp,
     /// Whether its beginning is in the history.
@@ -244,6 +298,7 @@ impl Branch {
             last: None,
             events: 0,
             item: None,
+            execution: None,
             variables: Variables::new(),
             status: Status::Pending { start_at, input },
         }
@@ -263,6 +318,25 @@ impl Branch {
             Status::Pending { input, .. } => Some(input),
             _ => None,
         }
+    }
+
+    /// What its task is for, where it is a Map's.
+    pub(crate) fn port(&self) -> Option<&Port> {
+        match &self.status {
+            Status::AwaitingTask { task, .. } => task.port.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether an execution begins with it: the claim's, or one of a distributed Map.
+    pub(crate) fn begins_execution(&self) -> bool {
+        self.id.is_root() || self.execution.as_ref().is_some_and(|child| child.first == self.id)
+    }
+
+    /// Whether its failure ends its siblings, and the state that they are in.
+    pub fn has_failed_all(&self) -> bool {
+        matches!(self.status, Status::Failed { .. })
+            && !self.own_item().is_some_and(|item| item.is_tolerated)
     }
 
     /// The Map item that is this branch's own.

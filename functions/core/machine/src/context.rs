@@ -3,7 +3,7 @@
 use fluxus_schema::{ClaimId, Json, TaskToken, Timestamp};
 use serde_json::{Value, json};
 
-use crate::branch::{MapItem, Visit};
+use crate::branch::{ChildExecution, MapItem, Visit};
 use crate::entropy::Seed;
 
 /// What an execution knows of itself.
@@ -32,12 +32,14 @@ pub struct ExecutionContext {
 }
 
 impl ExecutionContext {
-    /// The context object in a state, on a Map item, with a task's token, as far as they are there.
+    /// The context object in a state, in a distributed Map's execution, on a Map item, with a
+    /// task's token, as far as they are there.
     ///
     /// Source: AWS Step Functions, "Accessing execution data from the Context object".
     pub(crate) fn object(
         &self,
         visit: Option<&Visit>,
+        child: Option<&ChildExecution>,
         item: Option<&MapItem>,
         token: Option<&TaskToken>,
     ) -> Value {
@@ -52,6 +54,12 @@ impl ExecutionContext {
             },
             "StateMachine": { "Id": self.state_machine_id, "Name": self.state_machine_name },
         });
+        if let Some(child) = child {
+            object["Execution"]["Id"] = format!("{}{}", self.id, child.first).into();
+            object["Execution"]["Name"] = format!("{}{}", self.name, child.first).into();
+            object["Execution"]["Input"] = (*child.input).clone();
+            object["Execution"]["StartTime"] = json!(child.started_at);
+        }
         if let Some(visit) = visit {
             object["State"] = json!({ "Name": &*visit.state, "EnteredTime": visit.entered_at });
             // The service gives it only to states that can be retried.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fluxus_schema::items::ReaderConfig;
 use fluxus_schema::problem::{Fault, FaultCode};
 use fluxus_schema::{Capability, Json, StateName};
 use serde_json::Value;
@@ -79,9 +80,10 @@ impl Definition {
 
     /// The capabilities that its tasks ask for, each once, in order.
     pub fn capabilities(&self) -> Vec<Capability> {
-        let asked = self.states.iter().filter_map(|state| match &state.kind {
-            Kind::Task(task) => task.resource.capability(),
-            _ => None,
+        let asked = self.states.iter().flat_map(|state| match &state.kind {
+            Kind::Task(task) => task.resource.capability().into_iter().collect(),
+            Kind::Map(map) => map.ports().map(|port| port.capability.clone()).collect::<Vec<_>>(),
+            _ => Vec::new(),
         });
         let mut all: Vec<_> = asked.collect();
         all.sort();
@@ -241,10 +243,89 @@ pub(crate) enum Wait {
 /// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
+    /// Where each item, or batch of items, is an execution of its own.
+    pub(crate) distributed: Option<Distributed>,
     pub(crate) items: Items,
     pub(crate) item_selector: Option<Template>,
     pub(crate) max_concurrency: Option<Number>,
     pub(crate) start_at: StateId,
+}
+
+impl Map {
+    /// Whom it has read and write.
+    fn ports(&self) -> impl Iterator<Item = &PortResource> {
+        let distributed = self.distributed.as_ref();
+        let reader = distributed.and_then(|it| it.reader.as_ref()).map(|reader| &reader.port);
+        let writer = distributed.and_then(|it| it.writer.as_ref()?.port.as_ref());
+        reader.into_iter().chain(writer)
+    }
+}
+
+/// What only a distributed Map has.
+#[derive(Debug)]
+pub(crate) struct Distributed {
+    pub(crate) label: Option<Arc<str>>,
+    pub(crate) reader: Option<Reader>,
+    pub(crate) batcher: Option<Batcher>,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) tolerated_count: Option<Number>,
+    pub(crate) tolerated_percentage: Option<Share>,
+}
+
+/// A share in a hundred, given as it is, by a path, or by a JSONata expression.
+#[derive(Debug)]
+pub(crate) enum Share {
+    Literal(f64),
+    Path(Path),
+    Jsonata(jsonata::Expression),
+}
+
+/// `ItemReader`.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) port: PortResource,
+    pub(crate) config: ReaderConfig,
+    pub(crate) max_items: Option<Number>,
+}
+
+/// `ItemBatcher`.
+#[derive(Debug)]
+pub(crate) struct Batcher {
+    pub(crate) max_items: Option<Number>,
+    pub(crate) max_bytes: Option<Number>,
+    pub(crate) input: Option<Template>,
+}
+
+/// `ResultWriter`.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// None where the results stay with the state.
+    pub(crate) port: Option<PortResource>,
+    pub(crate) transformation: Transformation,
+    /// One document a line, not one array.
+    pub(crate) in_lines: bool,
+}
+
+/// What becomes of the results of a Map's executions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transformation {
+    /// Each with what there is to know of its execution.
+    None,
+    /// The outputs.
+    Compact,
+    /// The outputs, and those that are arrays taken apart.
+    Flatten,
+}
+
+/// Whom a Map has read or write.
+#[derive(Debug)]
+pub(crate) struct PortResource {
+    /// As the recipe names it.
+    pub(crate) resource: Arc<str>,
+    pub(crate) capability: Capability,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// `Parameters` or `Arguments`.
+    pub(crate) arguments: Option<Template>,
 }
 
 /// What a Map works on.

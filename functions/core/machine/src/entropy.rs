@@ -21,6 +21,8 @@ pub enum Purpose {
     Delegation,
     /// The seed of an execution that the step starts.
     Nested,
+    /// The name of a Map run.
+    MapRun,
 }
 
 /// The random numbers of one step.

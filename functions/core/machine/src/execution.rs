@@ -311,7 +311,10 @@ impl<'a> Execution<'a> {
     fn current(&self, slot: &Slot) -> Branch {
         let mut branch = slot.branch.clone();
         branch.at = branch.at.max(self.clock);
-        branch.events = self.counted.unwrap_or(branch.events);
+        // The executions of a distributed Map have histories of their own.
+        if branch.execution.is_none() {
+            branch.events = self.counted.unwrap_or(branch.events);
+        }
         branch
     }
 
@@ -343,7 +346,7 @@ impl<'a> Execution<'a> {
         let id = branch.id.clone();
         let revision = branch.revision;
         self.clock = branch.at;
-        if let Some(counted) = &mut self.counted {
+        if let (Some(counted), None) = (&mut self.counted, &branch.execution) {
             *counted += events.iter().filter(|event| !event.kind.is_ours()).count() as u64;
         }
         if !events.is_empty() {
@@ -389,7 +392,7 @@ impl<'a> Execution<'a> {
 
     fn child_ended(&mut self, id: &BranchId, handover: Option<EventKey>) {
         let Some(branch) = self.branch(id) else { return };
-        let failed = matches!(branch.status, Status::Failed { .. });
+        let failed = branch.has_failed_all();
         let in_turns = branch.own_item().is_some_and(|item| item.in_turns);
         let Some(family) = family(id) else { return };
         let (parent, revision) = family.clone();

@@ -30,7 +30,9 @@ mod step;
 pub mod template;
 pub mod test_state;
 
-pub use branch::{Attempt, Branch, Failure, MapItem, Status, Variables, Visit};
+pub use branch::{
+    Attempt, Branch, ChildExecution, Failure, MapItem, Port, Status, Variables, Visit,
+};
 pub use context::ExecutionContext;
 pub use definition::Definition;
 pub use effect::{Dispatch, Effect, Nested};

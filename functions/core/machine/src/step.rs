@@ -354,7 +354,10 @@ impl<'a> Stepper<'a> {
     ) -> Value {
         match self.probe {
             Some(probe) => probe.context_object(item, token),
-            None => self.context.object(Some(visit), item, token),
+            None => {
+                let child = self.branch.execution.as_deref();
+                self.context.object(Some(visit), child, item, token)
+            }
         }
     }
 
@@ -382,6 +385,12 @@ impl<'a> Stepper<'a> {
         if self.branch.id.is_root() {
             let details = Details::new()
                 .with("input", self.context.input.clone())
+                .with_some("roleArn", self.context.role_arn.clone());
+            self.note(EventKind::ExecutionStarted, details, None);
+        } else if let (true, Some(child)) = (self.branch.begins_execution(), &self.branch.execution)
+        {
+            let details = Details::new()
+                .with("input", child.input.clone())
                 .with_some("roleArn", self.context.role_arn.clone());
             self.note(EventKind::ExecutionStarted, details, None);
         } else if let Some(item) = self.branch.own_item()
@@ -519,7 +528,7 @@ impl<'a> Stepper<'a> {
     }
 
     fn succeed(&mut self, output: Json) -> Status {
-        if self.branch.id.is_root() {
+        if self.branch.begins_execution() {
             let details = Details::new().with("output", output.clone());
             self.record(EventKind::ExecutionSucceeded, details);
         } else if let Some(item) = self.branch.own_item() {
@@ -530,7 +539,7 @@ impl<'a> Stepper<'a> {
     }
 
     fn fail(&mut self, failure: Failure, in_task: bool) -> Status {
-        if self.branch.id.is_root() {
+        if self.branch.begins_execution() {
             self.record(EventKind::ExecutionFailed, failure_details(&failure));
         }
         Status::Failed { failure, in_task }
@@ -556,6 +565,7 @@ impl<'a> Stepper<'a> {
             last: self.last,
             events: self.count,
             item: before.item.clone(),
+            execution: before.execution.clone(),
             variables: self.variables,
             status,
         };

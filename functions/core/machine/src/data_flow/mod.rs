@@ -10,7 +10,7 @@ use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use serde_json::Value;
 
 pub(crate) use document::{at_path, caught, effective_input, leave, selected_input};
-pub(crate) use scalar::{flag, number, shown, text, typed};
+pub(crate) use scalar::{flag, integer, number, shown, text, typed};
 
 use crate::branch::{Failure, MapItem, Visit};
 use crate::env::{self, Env, FailureKind, LazyContext};

@@ -49,6 +49,40 @@ pub(crate) fn number(
     })
 }
 
+/// A whole number, of any sign, which the field `name` gives or computes over `input`; a text of
+/// digits is taken for one, as the service does.
+pub(crate) fn integer(
+    stepper: &Stepper<'_>,
+    visit: &Visit,
+    input: &Value,
+    number: &Number,
+    name: &str,
+) -> Result<i64, Failed> {
+    let value = match number {
+        Number::Literal(number) => return Ok(i64::try_from(*number).unwrap_or(i64::MAX)),
+        Number::Path(path) => at_path(stepper, Reading::of(stepper, visit), input, path)?,
+        Number::Jsonata(expression) => {
+            typed(stepper, visit, name, expression, "number", Value::is_number)?
+        }
+    };
+    let whole = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    whole.ok_or_else(|| match number {
+        Number::Path(path) => {
+            let shown = shown(&value);
+            let cause = format!(
+                "The {name}Path field refers to value \"{shown}\" which is not a valid integer: \
+                 {path}"
+            );
+            runtime(visit, "States.Runtime", &cause).into()
+        }
+        _ => {
+            let cause =
+                format!("The {name} field has the value \"{value}\" which is not a valid integer");
+            Failed::query_late(visit, name, &cause)
+        }
+    })
+}
+
 /// A text given as it is, or computed over the state's input.
 pub(crate) fn text(
     stepper: &Stepper<'_>,

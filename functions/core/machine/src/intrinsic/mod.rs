@@ -14,6 +14,8 @@ mod parse;
 mod tests;
 mod text;
 
+pub(crate) use text::uuid;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -274,7 +276,7 @@ impl Call {
                 text::split(text, delimiters)
             }
             (Function::StringToJson, [Value::String(text)]) => text::to_json(text)?,
-            (Function::Uuid, []) => text::uuid(env.entropy).into(),
+            (Function::Uuid, []) => uuid(env.entropy).into(),
             _ => return None,
         })
     }

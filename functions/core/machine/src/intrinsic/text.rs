@@ -114,7 +114,7 @@ pub(super) fn to_json(text: &str) -> Option<Value> {
 }
 
 /// A random UUID (version 4).
-pub(super) fn uuid(entropy: &dyn Entropy) -> String {
+pub(crate) fn uuid(entropy: &dyn Entropy) -> String {
     const VERSION: u128 = 4 << 76;
     const VARIANT: u128 = 2 << 62;
     const FREE: u128 = !((0xF << 76) | (0x3 << 62));

@@ -100,6 +100,9 @@ impl Simulated {
             event
         });
         result["events"] = events.collect();
+        if !self.written.is_empty() {
+            result["written"] = json!(self.written);
+        }
         result
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use fluxus_schema::TaskToken;
 use fluxus_schema::history::EventKind;
+use fluxus_schema::items::ReadItems;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::branch::Failure;
+use crate::items::{self, Unreadable};
 use crate::state::task::is_before_start;
 use crate::step::Input;
 
@@ -78,6 +80,35 @@ impl Mock {
             }
         };
         submitted.into_iter().chain([answer]).collect()
+    }
+}
+
+impl Mock {
+    /// The failure that it answers, if it does, to the attempt with this token.
+    pub(super) fn failed(&self, token: &TaskToken) -> Option<Input> {
+        let failure = self.throw.as_ref()?.failure();
+        Some(Input::TaskFailed { token: token.clone(), failure, report: None })
+    }
+
+    /// What it answers to a Map that has its items read: an array of them, or a text as the source
+    /// would hold it.
+    pub(super) fn read(&self, token: &TaskToken, asked: &ReadItems) -> Input {
+        let token = token.clone();
+        let read = match self.r#return.clone().unwrap_or_default() {
+            Value::String(text) => items::all(&asked.config, &text, asked.max_items),
+            Value::Array(items) => Ok(items),
+            _ => Err(Unreadable("Attempting to map over non-iterable node.".to_owned())),
+        };
+        match read {
+            Ok(items) => {
+                let output = serde_json::json!({ "items": items }).into();
+                Input::TaskSucceeded { token, output, report: None }
+            }
+            Err(unreadable) => {
+                let failure = Failure::new("States.ItemReaderFailed", unreadable.to_string());
+                Input::TaskFailed { token, failure, report: None }
+            }
+        }
     }
 }
 

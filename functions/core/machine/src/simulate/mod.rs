@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::{EventRow, HistoryEvent, number};
+use fluxus_schema::items::ResultFile;
 use fluxus_schema::{BranchId, Json, Timestamp};
 
-use crate::branch::{Branch, Failure, Status};
+use crate::branch::{Branch, Failure, Port, Status};
 use crate::context::ExecutionContext;
 use crate::definition::{Definition, Kind};
 use crate::effect::{Dispatch, Effect};
@@ -41,6 +42,8 @@ pub struct Simulated {
     pub events: Vec<HistoryEvent>,
     /// Tasks that wait for an answer that no mock gives.
     pub unanswered: Vec<String>,
+    /// What distributed Maps wrote, file by file.
+    pub written: Vec<ResultFile>,
 }
 
 /// Runs `definition` to its end.
@@ -56,6 +59,7 @@ pub fn simulate(definition: &Definition, context: &ExecutionContext, mocks: &Moc
         set: 0,
         rows: Vec::new(),
         unanswered: Vec::new(),
+        written: Vec::new(),
     };
     run.execution.begin(run.now);
     run.collect();
@@ -83,6 +87,7 @@ struct Simulation<'a> {
     set: u64,
     rows: Vec<EventRow>,
     unanswered: Vec<String>,
+    written: Vec<ResultFile>,
 }
 
 impl Simulation<'_> {
@@ -113,6 +118,17 @@ impl Simulation<'_> {
         let taken: Vec<_> = self.scheduled.drain(..).collect();
         let mut answers = Vec::with_capacity(taken.len());
         for (branch, dispatch) in taken {
+            let port = self.execution.branch(&branch).and_then(Branch::port).cloned();
+            if let Some(port @ Port::Write { .. }) = &port {
+                self.written.extend(port.files());
+                let mock = answer(self.mocks, &dispatch.state, 1);
+                let token = dispatch.token.clone();
+                let input = mock.and_then(|mock| mock.failed(&token)).unwrap_or_else(|| {
+                    Input::TaskSucceeded { token, output: Json::default(), report: None }
+                });
+                let _ = self.execution.apply(&branch, input, self.now);
+                continue;
+            }
             let attempt = self.attempts.entry(dispatch.state.to_string()).or_default();
             let mock = answer(self.mocks, &dispatch.state, *attempt);
             *attempt += 1;
@@ -120,9 +136,14 @@ impl Simulation<'_> {
                 let token = dispatch.token.clone();
                 let _ = self.execution.apply(&branch, Input::TaskStarted { token }, self.now);
             }
-            match mock {
-                Some(mock) => answers.push((branch, dispatch, mock)),
-                None => self.unanswered.push(dispatch.state.to_string()),
+            match (mock, port) {
+                (Some(mock), Some(Port::Read { asked, .. })) => {
+                    let input = mock.failed(&dispatch.token);
+                    let input = input.unwrap_or_else(|| mock.read(&dispatch.token, &asked));
+                    let _ = self.execution.apply(&branch, input, self.now);
+                }
+                (Some(mock), _) => answers.push((branch, dispatch, mock)),
+                (None, _) => self.unanswered.push(dispatch.state.to_string()),
             }
         }
         for (branch, dispatch, mock) in answers {
@@ -166,6 +187,13 @@ impl Simulation<'_> {
             _ => (ClaimStatus::Running, None, None),
         };
         let events = number(self.rows, false);
-        Simulated { status, output, failure, events, unanswered: self.unanswered }
+        Simulated {
+            status,
+            output,
+            failure,
+            events,
+            unanswered: self.unanswered,
+            written: self.written,
+        }
     }
 }

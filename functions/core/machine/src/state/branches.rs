@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::branch::{Branch, Failure, MapItem, Status, Visit};
 use crate::definition::{Definition, Kind, StateId};
+use crate::state::map;
 use crate::step::{Go, Stepper};
 
 /// A branch that ended.
@@ -96,6 +97,7 @@ pub(super) fn child(
         last: if item.is_some() { None } else { stepper.last.clone() },
         events: stepper.count,
         item: item.or_else(above),
+        execution: stepper.branch.execution.clone(),
         variables: stepper.variables.clone(),
         status: Status::Pending { start_at: stepper.definition.state(start).name.clone(), input },
     }
@@ -125,12 +127,16 @@ pub(crate) fn join(
     mut ended: Vec<ChildEnd>,
     mut open: Vec<OpenChild>,
 ) -> Go {
+    let state = stepper.definition.state_named(&visit.state);
+    if let Some(state) = state
+        && let Kind::Map(map) = &state.kind
+        && let Some(distributed) = &map.distributed
+    {
+        return map::distributed::join(stepper, state, distributed, visit, ended);
+    }
     let before = stepper.branch.events;
     stepper.count += ended.iter().map(|child| child.events.saturating_sub(before)).sum::<u64>();
-    let is_map = stepper
-        .definition
-        .state_named(&visit.state)
-        .is_some_and(|state| matches!(state.kind, Kind::Map(_)));
+    let is_map = state.is_some_and(|state| matches!(state.kind, Kind::Map(_)));
     let failed = ended.iter().filter(|child| child.outcome.is_err()).min_by_key(|child| child.at);
     if let Some(failed) = failed.cloned() {
         open.sort_by_key(|child| child.index);

@@ -19,6 +19,7 @@ use crate::effect::{Dispatch, Effect, Nested};
 use crate::env::Entropy as _;
 use crate::resource::{Pattern, Resource};
 use crate::retry;
+use crate::state::map;
 use crate::step::{Go, Input, Stepper};
 
 pub(crate) use events::is_before_start;
@@ -72,6 +73,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
             callback,
             capability: task.resource.capability(),
             labels: task.resource.labels(),
+            port: None,
             execution: nested.filter(|_| pattern.is_sync()).map(|nested| nested.claim_id),
             held: None,
             scheduled_at: stepper.now,
@@ -126,6 +128,9 @@ pub(crate) fn on_event(
     event: Input,
 ) -> Option<Go> {
     let state = stepper.definition.state_named(&visit.state)?;
+    if task.port.is_some() {
+        return map::port::on_event(stepper, state, visit, task, event);
+    }
     let Kind::Task(Task { resource, .. }) = &state.kind else { return None };
     // Once the request was handed over, whoever took it has no more say: the callback has.
     let handed_over = task.submitted && task.callback.is_some();

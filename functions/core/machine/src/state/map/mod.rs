@@ -1,6 +1,10 @@
 //! Map: runs its processor once for each item of an array.
 //!
-//! Source: States Language, "Map State".
+//! An inline Map's items are branches of the same execution; those of a [`distributed`] one are
+//! executions of their own. Source: States Language, "Map State".
+
+pub(crate) mod distributed;
+pub(crate) mod port;
 
 use std::sync::Arc;
 
@@ -16,19 +20,16 @@ use crate::definition::{Flow, Items, ItemsTemplate, Map, State};
 use crate::step::{Go, Stepper};
 
 pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Visit) -> Go {
+    if let Some(distributed) = &map.distributed {
+        return distributed::run(stepper, state, map, distributed, visit);
+    }
     or_fail(visit, |visit| {
         let input = data_flow::selected_input(stepper, state, visit)?;
         let items = items(stepper, state, map, visit, &input)?;
         if let Flow::Path(_) = state.flow {
             stepper.inspect(|data| data.after_items_path = Some(array(&items)));
         }
-        let limit = match &map.max_concurrency {
-            Some(number) => {
-                data_flow::number(stepper, visit, &input, number, ("MaxConcurrency", 0))?
-            }
-            None => 0,
-        };
-        stepper.inspect(|data| data.max_concurrency = Some(limit));
+        let limit = limit(stepper, map, visit, &input)?;
         let length = items.len();
         let started = Details::new().with("length", length as u64);
         stepper.record(EventKind::MapStateStarted, started);
@@ -46,18 +47,10 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
                 index,
                 value,
                 in_turns: stepper.begin < length,
+                is_tolerated: false,
                 is_above: false,
             };
-            let reading = Reading { item: Some(&item), ..Reading::of(stepper, visit) };
-            let child_input = match &map.item_selector {
-                Some(template) => {
-                    let made =
-                        data_flow::evaluate(stepper, reading, &input, |env| template.eval(env))?;
-                    data_flow::bounded(visit, &made)?;
-                    made
-                }
-                None => item.value.clone(),
-            };
+            let child_input = selected(stepper, map, visit, &input, &item)?;
             let child = branches::child(stepper, index, map.start_at, child_input, Some(item));
             stepper.children.push(child);
         }
@@ -70,6 +63,31 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
         branches::note_iterations(stepper);
         Ok(branches::wait(stepper, visit.clone(), length))
     })
+}
+
+/// How many items may be at work at a time; 0 stands for no limit.
+fn limit(stepper: &Stepper<'_>, map: &Map, visit: &Visit, input: &Value) -> Result<u64, Failed> {
+    let limit = match &map.max_concurrency {
+        Some(number) => data_flow::number(stepper, visit, input, number, ("MaxConcurrency", 0))?,
+        None => 0,
+    };
+    stepper.inspect(|data| data.max_concurrency = Some(limit));
+    Ok(limit)
+}
+
+/// What an item's states get: the item, or what ItemSelector makes of it.
+fn selected(
+    stepper: &Stepper<'_>,
+    map: &Map,
+    visit: &Visit,
+    input: &Json,
+    item: &MapItem,
+) -> Result<Json, Failed> {
+    let Some(template) = &map.item_selector else { return Ok(item.value.clone()) };
+    let reading = Reading { item: Some(item), ..Reading::of(stepper, visit) };
+    let made = data_flow::evaluate(stepper, reading, input, |env| template.eval(env))?;
+    data_flow::bounded(visit, &made)?;
+    Ok(made)
 }
 
 fn array(items: &[Json]) -> Json {
