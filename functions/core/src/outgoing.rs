@@ -411,7 +411,7 @@ impl<'a> Out<'a> {
             position: u32::try_from(branch.id.index()).unwrap_or(u32::MAX),
             revision: branch.revision,
             status,
-            failed: matches!(branch.status, Status::Failed { .. }),
+            failed: branch.has_failed_all(),
             state: serde_json::to_string(&branch)?,
             unserved,
             changed_at: branch.at,

@@ -244,7 +244,7 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) struct Map {
     /// Where each item, or batch of items, is an execution of its own.
-    pub(crate) distributed: Option<Distributed>,
+    pub(crate) distributed: Option<Box<Distributed>>,
     pub(crate) items: Items,
     pub(crate) item_selector: Option<Template>,
     pub(crate) max_concurrency: Option<Number>,
@@ -252,9 +252,14 @@ pub(crate) struct Map {
 }
 
 impl Map {
+    /// Whether its results are written somewhere.
+    pub(crate) fn writes(&self) -> bool {
+        self.distributed.as_ref().is_some_and(|it| it.writer.is_some())
+    }
+
     /// Whom it has read and write.
     fn ports(&self) -> impl Iterator<Item = &PortResource> {
-        let distributed = self.distributed.as_ref();
+        let distributed = self.distributed.as_deref();
         let reader = distributed.and_then(|it| it.reader.as_ref()).map(|reader| &reader.port);
         let writer = distributed.and_then(|it| it.writer.as_ref()?.port.as_ref());
         reader.into_iter().chain(writer)

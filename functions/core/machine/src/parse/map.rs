@@ -56,7 +56,7 @@ pub(crate) fn compile(
     });
     let is_distributed = is_distributed(fields);
     let distributed = distributed(fields, faults);
-    let distributed = if is_distributed { Some(distributed?) } else { None };
+    let distributed = if is_distributed { Some(Box::new(distributed?)) } else { None };
     let one = fields.exactly_one(&["ItemProcessor", "Iterator"], faults);
     fields.ignore("ItemProcessor");
     fields.ignore("Iterator");

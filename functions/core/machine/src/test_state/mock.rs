@@ -142,6 +142,11 @@ fn fits(result: &Value, mock: &MockInput, kind: &Kind) -> Result<(), Refusal> {
             )),
             Some(_) => Ok(()),
         },
+        // Where results are written, the state's own result says where.
+        Kind::Map(map) if map.writes() => match result.is_object() {
+            true => Ok(()),
+            false => Err(Refusal::validation("Mocked result must be a JSON object.")),
+        },
         Kind::Map(_) if !result.is_array() => {
             Err(Refusal::validation("Mocked result must be an array."))
         }

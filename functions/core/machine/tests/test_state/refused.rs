@@ -11,7 +11,7 @@ fn refused(request: &Value, expected: &Expect) {
 }
 
 fn task(resource: &str) -> Value {
-    json!({ "Type": "Task", "Resource": resource, "End": true })
+    json!({ "Type": "Task", "Resource": resource, "Parameters": {}, "End": true })
 }
 
 fn pass() -> Value {
@@ -102,9 +102,9 @@ fn documents_must_be_json() {
 fn the_definition_must_be_valid() {
     refused(
         &json!({ "definition": { "Type": "Pass" } }),
-        &expect![[
-            r#"InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: needs `Next`, or `"End": true` at /States/StateName'"#
-        ]],
+        &expect![
+            "InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: This object should have only one of the following fields: [Next, End] at /States/StateName, MISSING_END_STATE: Workflow has no terminal state at '"
+        ],
     );
     let machine = json!({ "StartAt": "A", "States": { "A": pass() } });
     refused(
@@ -115,7 +115,7 @@ fn the_definition_must_be_valid() {
     refused(
         &json!({ "definition": broken, "stateName": "A" }),
         &expect![
-            "InvalidDefinition: Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: there is no state `B` here at /StartAt, SCHEMA_VALIDATION_FAILED: no state leads here at /States/A'"
+            r#"InvalidDefinition: Invalid State Machine Definition: 'MISSING_TRANSITION_TARGET: Missing 'Next' target: B at /StartAt, MISSING_TRANSITION_TARGET: State "A" is not reachable. at /States/A'"#
         ],
     );
 }
@@ -130,7 +130,8 @@ fn what_calls_something_needs_a_mock() {
         &json!({ "definition": task("fluxling:a"), "roleArn": "r" }),
         &expect!["ValidationException: A mock must be specified when testing a Task state"],
     );
-    let callback = task("arn:aws:states:::sqs:sendMessage.waitForTaskToken");
+    let mut callback = task("arn:aws:states:::sqs:sendMessage.waitForTaskToken");
+    callback["Parameters"] = json!({ "QueueUrl": "q", "MessageBody.$": "$$.Task.Token" });
     refused(
         &json!({ "definition": callback }),
         &expect![

@@ -165,30 +165,34 @@ fn the_trace_of_an_http_task_shows_what_would_be_sent() {
 
 #[test]
 fn results_are_held_against_the_api_that_is_called() {
-    let state = |resource: &str| json!({ "Type": "Task", "Resource": format!("arn:aws:states:::{resource}"), "End": true });
+    let state = |resource: &str| {
+        let resource = format!("arn:aws:states:::{resource}");
+        let parameters = json!({ "StateMachineArn": "orders" });
+        json!({ "Type": "Task", "Resource": resource, "Parameters": parameters, "End": true })
+    };
     let wrong = json!({ "ExecutionArn": 1 });
     for (mode, expected) in [
         (
             "STRICT",
             expect![[r#"
-            INFO
-              refused ValidationException: Mock result schema validation error: Required field 'StartDate' is missing
-        "#]],
+                INFO
+                  refused ValidationException: Mock result schema validation error: Required field 'StartDate' is missing
+            "#]],
         ),
         (
             "PRESENT",
             expect![[r#"
-            INFO
-              refused ValidationException: Mock result schema validation error: Field 'ExecutionArn' must be a string
-        "#]],
+                INFO
+                  refused ValidationException: Mock result schema validation error: Field 'ExecutionArn' must be a string
+            "#]],
         ),
         (
             "NONE",
             expect![[r#"
-            INFO
-              status SUCCEEDED
-              output {"ExecutionArn":1}
-        "#]],
+                INFO
+                  status SUCCEEDED
+                  output {"ExecutionArn":1}
+            "#]],
         ),
     ] {
         let definition = state("states:startExecution");
@@ -200,9 +204,9 @@ fn results_are_held_against_the_api_that_is_called() {
         &missing,
         &["INFO"],
         &expect![[r#"
-        INFO
-          refused ValidationException: Mock result schema validation error: Required field 'ExecutionArn' is missing
-    "#]],
+            INFO
+              refused ValidationException: Mock result schema validation error: Required field 'ExecutionArn' is missing
+        "#]],
     );
     let unlisted = json!({
         "definition": state("aws-sdk:ec2:describeInstances"),

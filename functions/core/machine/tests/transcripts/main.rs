@@ -10,6 +10,7 @@ mod support;
 
 mod branches;
 mod callback;
+mod distributed;
 mod flow;
 mod jsonata;
 mod retry;

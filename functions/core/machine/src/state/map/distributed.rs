@@ -125,7 +125,7 @@ pub(super) fn begin(
     }
     let total = inputs.len();
     if total == 0 {
-        return Ok(succeeded(stepper, state, distributed, visit, Vec::new(), Vec::new()));
+        return Ok(succeeded(stepper, state, distributed, visit, Vec::new(), &[]));
     }
     let begin = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(total);
     stepper.begin = begin.min(total);
@@ -223,7 +223,7 @@ pub(crate) fn join(
     }
     let outputs = ended.iter().filter_map(|child| child.outcome.as_ref().ok());
     let outputs = outputs.map(|output| (**output).clone()).collect();
-    succeeded(stepper, state, distributed, &visit, outputs, ended)
+    succeeded(stepper, state, distributed, &visit, outputs, &ended)
 }
 
 /// Ends the run well, once its results are written.
@@ -233,7 +233,7 @@ fn succeeded(
     distributed: &Distributed,
     visit: &Visit,
     outputs: Vec<Value>,
-    ended: Vec<ChildEnd>,
+    ended: &[ChildEnd],
 ) -> Go {
     let Some(writer) = &distributed.writer else {
         return done(stepper, visit.clone(), Arc::new(Value::Array(outputs)));

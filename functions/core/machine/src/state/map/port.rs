@@ -156,7 +156,7 @@ pub(crate) fn on_event(
     event: Input,
 ) -> Option<Go> {
     let Kind::Map(map) = &state.kind else { return None };
-    let distributed = map.distributed.as_ref()?;
+    let distributed = map.distributed.as_deref()?;
     match event {
         Input::TaskStarted { token } if token == task.token && !task.started => {
             task.started = true;
