@@ -1,12 +1,14 @@
 //! `fluxus simulate`: runs a recipe without a server, against mocked tasks.
 
+mod state;
+
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use fluxus_machine::{Definition, ExecutionContext, Mocks, Simulated, run_case, simulate};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::output::Format;
@@ -32,6 +34,9 @@ pub struct Args {
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     pub output: Format,
+    /// The test of one state.
+    #[command(flatten, next_help_heading = "One state")]
+    pub one: state::StateArgs,
 }
 
 /// Runs the recipe and prints its history and its end.
@@ -42,6 +47,9 @@ pub struct Args {
 pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match (&args.batch, &args.definition) {
         (Some(batch), _) => run_batch(batch),
+        (None, Some(definition)) if args.one.state.is_some() => {
+            state::run(definition, args.input.as_deref(), &args.one, args.output)
+        }
         (None, Some(definition)) => run_one(definition, args),
         (None, None) => anyhow::bail!("name a DEFINITION, or a file of cases with --batch"),
     }
@@ -51,13 +59,7 @@ fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
     let document = source::file(file)?;
     let input = match args.input.as_deref() {
         None => json!({}),
-        Some(text) => match serde_json::from_str(text) {
-            Ok(input) => input,
-            Err(_) => {
-                let input = source::file(Path::new(text));
-                input.context("--input is neither JSON nor a file")?.source.into_value()
-            }
-        },
+        Some(text) => given("--input", text)?,
     };
     let mocks = match &args.mocks {
         None => Mocks::new(),
@@ -80,6 +82,15 @@ fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     Ok(Exit::of_claim(simulated.status).into())
+}
+
+/// A document given on the command line: JSON, or the name of a file.
+fn given(flag: &str, text: &str) -> anyhow::Result<Value> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    let read = source::file(Path::new(text));
+    Ok(read.with_context(|| format!("{flag} is neither JSON nor a file"))?.source.into_value())
 }
 
 fn print_text(simulated: &Simulated) -> anyhow::Result<()> {

@@ -127,3 +127,33 @@ fn a_check_is_repeated() {
     "#]],
     );
 }
+
+#[test]
+fn one_state_is_tested_alone() {
+    let recipe = file("order-saga", "recipe.json");
+    let recipe = recipe.to_str().expect("text");
+    let mock = r#"{"errorOutput": {"error": "Shop.CardDeclined", "cause": "no"}}"#;
+    let input = r#"{"order": "1"}"#;
+    let (code, text) =
+        fluxus(&["simulate", recipe, "--state", "Charge", "--mock", mock, "--input", input]);
+    expect![[r#"
+        input                  {"order":"1"}
+        after input path       {"order":"1"}
+        after parameters       {"order":"1"}
+        error details          {"catchIndex":0}
+        CAUGHT_ERROR
+        {
+          "order": "1",
+          "failure": {
+            "Error": "Shop.CardDeclined",
+            "Cause": "no"
+          }
+        }
+        Shop.CardDeclined: no
+        goes on to Release
+    "#]].assert_eq(&text);
+    assert_eq!(code, Some(0));
+    let (code, text) = fluxus(&["simulate", recipe, "--state", "Nowhere"]);
+    assert!(text.contains("State not found in definition"), "{text}");
+    assert_eq!(code, Some(2));
+}

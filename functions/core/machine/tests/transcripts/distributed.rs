@@ -35,7 +35,11 @@ fn items_are_executions_of_their_own() {
         "End": true
     });
     let definition = distributed(json!({ "MaxConcurrency": 1 }), item);
-    check(&definition, &json!(["a", "b"]), &[], &expect![[r#"
+    check(
+        &definition,
+        &json!(["a", "b"]),
+        &[],
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":["a","b"]}
           2 <0 MapStateEntered {"input":["a","b"],"name":"Each"}
@@ -54,14 +58,19 @@ fn items_are_executions_of_their_own() {
           15 <13 MapStateExited {"name":"Each","output":[{"id":"claim/1.0","in":"a"},{"id":"claim/1.1","in":"b"}]}
           16 <15 ExecutionSucceeded {"output":[{"id":"claim/1.0","in":"a"},{"id":"claim/1.1","in":"b"}]}
           = / SUCCEEDED [{"id":"claim/1.0","in":"a"},{"id":"claim/1.1","in":"b"}]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn nothing_is_tolerated_unless_it_is_said() {
     let script = [Ok("Item#0", json!(1)), Fail("Item#1", "Broken", "in two")];
     let definition = distributed(json!({}), task());
-    check(&definition, &json!(["a", "b", "c"]), &script, &expect![[r#"
+    check(
+        &definition,
+        &json!(["a", "b", "c"]),
+        &script,
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":["a","b","c"]}
           2 <0 MapStateEntered {"input":["a","b","c"],"name":"Each"}
@@ -100,7 +109,8 @@ fn nothing_is_tolerated_unless_it_is_said() {
           = /1.0 gone
           = /1.1 gone
           = /1.2 gone
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -108,7 +118,11 @@ fn what_is_tolerated_is_left_out() {
     let script =
         [Fail("Item#0", "Broken", "in two"), Ok("Item#1", json!(1)), Ok("Item#2", json!(2))];
     let count = distributed(json!({ "ToleratedFailureCount": 1 }), task());
-    check(&count, &json!(["a", "b", "c"]), &script, &expect![[r#"
+    check(
+        &count,
+        &json!(["a", "b", "c"]),
+        &script,
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":["a","b","c"]}
           2 <0 MapStateEntered {"input":["a","b","c"],"name":"Each"}
@@ -154,9 +168,14 @@ fn what_is_tolerated_is_left_out() {
           = /1.0 gone
           = /1.1 gone
           = /1.2 gone
-    "#]]);
+    "#]],
+    );
     let share = distributed(json!({ "ToleratedFailurePercentage": 33 }), task());
-    check(&share, &json!(["a", "b", "c"]), &script, &expect![[r#"
+    check(
+        &share,
+        &json!(["a", "b", "c"]),
+        &script,
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":["a","b","c"]}
           2 <0 MapStateEntered {"input":["a","b","c"],"name":"Each"}
@@ -201,7 +220,8 @@ fn what_is_tolerated_is_left_out() {
           = /1.0 gone
           = /1.1 gone
           = /1.2 gone
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -223,7 +243,11 @@ fn items_are_read_page_by_page_and_put_in_batches() {
         Ok("Each", json!({ "items": [1, 2], "next": { "offset": 4 } })),
         Ok("Each", json!({ "items": [3, 4, 5, 6], "next": { "offset": 12 } })),
     ];
-    check(&definition, &json!({ "key": "k", "by": "me" }), &script, &expect![[r#"
+    check(
+        &definition,
+        &json!({ "key": "k", "by": "me" }),
+        &script,
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":{"key":"k","by":"me"}}
           2 <0 MapStateEntered {"input":{"key":"k","by":"me"},"name":"Each"}
@@ -252,9 +276,14 @@ fn items_are_read_page_by_page_and_put_in_batches() {
           19 <17 MapStateExited {"name":"Each","output":[{"Items":[{"n":1},{"n":2}],"BatchInput":{"by":"me"}},{"Items":[{"n":3},{"n":4}],"BatchInput":{"by":"me"}},{"Items":[{"n":5}],"BatchInput":{"by":"me"}}]}
           20 <19 ExecutionSucceeded {"output":[{"Items":[{"n":1},{"n":2}],"BatchInput":{"by":"me"}},{"Items":[{"n":3},{"n":4}],"BatchInput":{"by":"me"}},{"Items":[{"n":5}],"BatchInput":{"by":"me"}}]}
           = / SUCCEEDED [{"Items":[{"n":1},{"n":2}],"BatchInput":{"by":"me"}},{"Items":[{"n":3},{"n":4}],"BatchInput":{"by":"me"}},{"Items":[{"n":5}],"BatchInput":{"by":"me"}}]
-    "#]]);
+    "#]],
+    );
     let script = [Fail("Each", "Http.StatusCode.404", "Not Found")];
-    check(&definition, &json!({ "key": "k", "by": "me" }), &script, &expect![[r#"
+    check(
+        &definition,
+        &json!({ "key": "k", "by": "me" }),
+        &script,
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":{"key":"k","by":"me"}}
           2 <0 MapStateEntered {"input":{"key":"k","by":"me"},"name":"Each"}
@@ -267,7 +296,8 @@ fn items_are_read_page_by_page_and_put_in_batches() {
           6 <5 MapStateFailed
           7 <6 ExecutionFailed {"error":"States.ItemReaderFailed","cause":"Http.StatusCode.404: Not Found"}
           = / FAILED States.ItemReaderFailed: Http.StatusCode.404: Not Found
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -290,7 +320,11 @@ fn results_are_written_and_told_of() {
         Ok("Each", json!({})),
         Ok("Each", json!({})),
     ];
-    check(&definition, &json!(["a", "b"]), &script, &expect![[r#"
+    check(
+        &definition,
+        &json!(["a", "b"]),
+        &script,
+        &expect![[r#"
         > Begin
           1 <0 ExecutionStarted {"input":["a","b"]}
           2 <0 MapStateEntered {"input":["a","b"],"name":"Each"}
@@ -331,5 +365,6 @@ fn results_are_written_and_told_of() {
           20 <18 MapStateExited {"name":"Each","output":{"MapRunArn":"recipe:1/Each:7962ac42-e54a-4128-93fa-5d3b3fe0f360","ResultWriterDetails":{"Key":"out/7962ac42-e54a-4128-93fa-5d3b3fe0f360/manifest.json","Bucket":"b"}}}
           21 <20 ExecutionSucceeded {"output":{"MapRunArn":"recipe:1/Each:7962ac42-e54a-4128-93fa-5d3b3fe0f360","ResultWriterDetails":{"Key":"out/7962ac42-e54a-4128-93fa-5d3b3fe0f360/manifest.json","Bucket":"b"}}}
           = / SUCCEEDED {"MapRunArn":"recipe:1/Each:7962ac42-e54a-4128-93fa-5d3b3fe0f360","ResultWriterDetails":{"Key":"out/7962ac42-e54a-4128-93fa-5d3b3fe0f360/manifest.json","Bucket":"b"}}
-    "#]]);
+    "#]],
+    );
 }
