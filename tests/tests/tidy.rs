@@ -295,7 +295,8 @@ fn http_codes_live_at_the_edges() {
             continue;
         }
         for (number, line) in file.code().filter(|(number, _)| !file.is_test(*number)) {
-            if has_word(line, "StatusCode") {
+            // In quotes it is a member of somebody's document.
+            if has_word(&line.replace("\"StatusCode\"", ""), "StatusCode") {
                 findings.add(&file.path, number, "`StatusCode`");
             }
         }

@@ -19,7 +19,7 @@ use crate::step::Input;
 mod batch;
 mod case;
 mod mocks;
-mod validation;
+pub(crate) mod validation;
 
 pub use batch::run as run_case;
 pub use case::Case;

@@ -196,22 +196,14 @@ struct Checked {
 
 impl Checked {
     fn of(text: &str, machine_type: MachineType) -> Self {
-        let document = match Source::parse(text, Format::Json) {
-            Ok(source) => source.into_value(),
-            Err(faults) => {
-                // Of two values with one key the service takes the later.
-                let twice = faults.iter().all(|fault| fault.code == FaultCode::DuplicateKey);
-                match serde_json::from_str(text) {
-                    Ok(document) if twice => document,
-                    _ => {
-                        let told = faults.iter().map(|fault| Diagnostic::of_text(fault, text));
-                        return Self { diagnostics: told.collect() };
-                    }
-                }
+        let diagnostics = match document(text) {
+            Ok(document) => {
+                let noted = parse::check(&document, machine_type).faults;
+                diagnostics(&document, &noted)
             }
+            Err(told) => told,
         };
-        let noted = parse::check(&document, machine_type).faults;
-        Self { diagnostics: diagnostics(&document, &noted) }
+        Self { diagnostics }
     }
 
     fn diagnostics(&self, least: Severity) -> impl Iterator<Item = &Diagnostic> {
@@ -220,7 +212,24 @@ impl Checked {
     }
 
     fn refusal(&self) -> Option<String> {
-        refusal(self.diagnostics(Severity::Error))
+        refusal(&self.diagnostics)
+    }
+}
+
+/// The document that a definition's text holds.
+///
+/// # Errors
+/// What the service says of a text that is no JSON.
+pub(crate) fn document(text: &str) -> Result<Value, Vec<Diagnostic>> {
+    let faults = match Source::parse(text, Format::Json) {
+        Ok(source) => return Ok(source.into_value()),
+        Err(faults) => faults,
+    };
+    // Of two values with one key the service takes the later.
+    let twice = faults.iter().all(|fault| fault.code == FaultCode::DuplicateKey);
+    match serde_json::from_str(text) {
+        Ok(document) if twice => Ok(document),
+        _ => Err(faults.iter().map(|fault| Diagnostic::of_text(fault, text)).collect()),
     }
 }
 
@@ -245,8 +254,8 @@ pub(crate) fn diagnostics(document: &Value, faults: &[Noted]) -> Vec<Diagnostic>
 }
 
 /// The message with which the service refuses a definition; none where it has no errors.
-pub(crate) fn refusal<'a>(diagnostics: impl Iterator<Item = &'a Diagnostic>) -> Option<String> {
-    let errors = diagnostics.filter(|diagnostic| diagnostic.severity == Severity::Error);
+pub(crate) fn refusal(diagnostics: &[Diagnostic]) -> Option<String> {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
     let told = errors.map(|Diagnostic { code, message, location, .. }| {
         format!("{code}: {message} at {}", location.as_deref().unwrap_or("null"))
     });
@@ -276,6 +285,10 @@ impl Diagnostic {
         let place = format!("[Source: (String)\"{quoted}\"{cut}; line: {line}, column: {column}]");
         let message = format!("{}\n at {place}", fault.detail);
         Self { severity: fault.severity, code: fault.code, message, location: Some(place) }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     fn to_json(&self) -> Value {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Refusal;
+use crate::simulate::validation;
 
 /// What the service's `TestState` is asked, by the service's names.
 ///
@@ -210,11 +211,12 @@ impl MockInput {
 ///
 /// # Errors
 /// Why the text is no JSON.
-pub(super) fn document(value: &Value) -> serde_json::Result<Value> {
-    match value {
-        Value::String(text) => serde_json::from_str(text),
-        document => Ok(document.clone()),
-    }
+pub(super) fn document(value: &Value) -> Result<Value, String> {
+    let Value::String(text) = value else { return Ok(value.clone()) };
+    serde_json::from_str(text).map_err(|error| match validation::document(text) {
+        Err(told) if !told.is_empty() => told[0].message().to_owned(),
+        _ => error.to_string(),
+    })
 }
 
 fn violation(value: Option<&str>, field: &str, rule: &str) -> String {

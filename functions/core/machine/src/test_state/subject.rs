@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Refusal;
-use super::request::{TestStateRequest, document};
+use super::{Refusal, TestStateRequest};
 use crate::definition::{Definition, State, StateId};
+use crate::parse::{self, Checked, MachineType};
+use crate::simulate::validation::{self, Diagnostic};
 
 /// What the service calls every state that it tests: the context object and the causes of failures
 /// say so, whatever the state is called in its machine.
@@ -37,31 +38,26 @@ impl Subject {
 
 /// The state that the request is about.
 pub(super) fn find(request: &TestStateRequest) -> Result<Subject, Refusal> {
-    let whole = document(&request.definition).map_err(|error| {
-        let told = format!("INVALID_JSON_DESCRIPTION: Invalid JSON description: {error}");
-        Refusal::definition(format!("Invalid State Machine Definition: '{told}'"))
-    })?;
+    let whole = match &request.definition {
+        Value::String(text) => validation::document(text).map_err(|told| refused(&told))?,
+        document => document.clone(),
+    };
     let machine = match &request.state_name {
         None => alone(&whole, None),
         Some(name) => {
-            let pointer = {
-                let definition = parsed(&whole)?;
-                let state = definition.state_named(name);
-                state.map(|state| state.pointer.clone())
-            };
-            let state = pointer.and_then(|pointer| whole.pointer(&pointer));
-            let state = state.ok_or_else(|| {
+            let definition = parsed(&whole, "")?;
+            let state = definition.state_named(name);
+            let state = state.and_then(|state| whole.pointer(&state.pointer)).ok_or_else(|| {
                 Refusal::validation("State not found in definition")
                     .with_help("the name of a nested state counts too; case and blanks matter")
             })?;
             alone(state, whole.get("QueryLanguage"))
         }
     };
-    let definition = parsed(&machine).map_err(|refusal| {
-        match request.state_name.is_none() && whole.get("States").is_some() {
-            true => refusal.with_help("this is a state machine: name the state to test"),
-            false => refusal,
-        }
+    let is_machine = request.state_name.is_none() && whole.get("States").is_some();
+    let definition = parsed(&machine, POINTER).map_err(|refusal| match is_machine {
+        true => refusal.with_help("this is a state machine: name the state to test"),
+        false => refusal,
     })?;
     let id = definition.start_at;
     Ok(Subject { definition, id })
@@ -87,12 +83,17 @@ fn targets(state: &Value) -> impl Iterator<Item = &str> {
     own.into_iter().chain(next).flatten().filter_map(Value::as_str)
 }
 
-fn parsed(machine: &Value) -> Result<Definition, Refusal> {
-    Definition::parse(machine).map_err(|faults| {
-        let errors = faults.iter().filter(|fault| fault.is_error());
-        let told = errors
-            .map(|fault| format!("{}: {} at {}", fault.code.as_str(), fault.detail, fault.pointer));
-        let list = told.collect::<Vec<_>>().join(", ");
-        Refusal::definition(format!("Invalid State Machine Definition: '{list}'"))
+/// The definition; where it is not valid, what is wrong at `pointer` or below counts.
+fn parsed(machine: &Value, pointer: &str) -> Result<Definition, Refusal> {
+    let Checked { definition, faults } = parse::check(machine, MachineType::Standard);
+    definition.ok_or_else(|| {
+        let (own, other): (Vec<_>, Vec<_>) =
+            faults.into_iter().partition(|noted| noted.fault.pointer.starts_with(pointer));
+        let told = if own.iter().any(|noted| noted.fault.is_error()) { own } else { other };
+        refused(&validation::diagnostics(machine, &told))
     })
+}
+
+fn refused(diagnostics: &[Diagnostic]) -> Refusal {
+    Refusal::definition(validation::refusal(diagnostics).unwrap_or_default())
 }

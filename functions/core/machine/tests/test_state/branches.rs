@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::{ALL, check, debug};
+use crate::{ALL, check};
 
 fn inner() -> Value {
     json!({ "StartAt": "Inner", "States": { "Inner": { "Type": "Pass", "End": true } } })
@@ -182,22 +182,6 @@ fn an_iteration_that_fails_fails_the_map() {
             afterItemsPath [1]
             maxConcurrency 0
         TRACE: the same
-    "#]],
-    );
-}
-
-#[test]
-fn no_more_iterations_fail_than_there_are() {
-    let state = json!({ "Type": "Map", "ItemProcessor": inner(), "End": true });
-    let request = json!({
-        "definition": state, "input": [1], "mock": { "result": [1] },
-        "stateConfiguration": { "mapIterationFailureCount": 2 }
-    });
-    debug(
-        &request,
-        &expect![[r#"
-        DEBUG
-          refused ValidationException: Map iteration failure count must be less than or equal to the number of Map iterations
     "#]],
     );
 }
