@@ -151,7 +151,8 @@ fn one_state_is_tested_alone() {
         }
         Shop.CardDeclined: no
         goes on to Release
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     assert_eq!(code, Some(0));
     let (code, text) = fluxus(&["simulate", recipe, "--state", "Nowhere"]);
     assert!(text.contains("State not found in definition"), "{text}");

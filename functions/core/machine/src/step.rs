@@ -185,17 +185,19 @@ pub fn step(
     Ok(stepper.finish(branch, status))
 }
 
-/// Runs one state alone, from `go` on, until it waits or is left; `probe` sees what happens in it.
+/// Runs one state alone, from what `begin` says on, until it waits or is left; `probe` sees what
+/// happens in it.
 pub(crate) fn run_alone(
     definition: &Definition,
     context: &ExecutionContext,
     branch: &Branch,
-    go: Go,
+    begin: impl FnOnce(&mut Stepper<'_>) -> Go,
     now: Timestamp,
     probe: &Probe,
 ) -> Step {
     let stepper = Stepper::new(definition, context, branch, now);
     let mut stepper = Stepper { probe: Some(probe), ..stepper };
+    let go = begin(&mut stepper);
     let status = stepper.settle(go);
     stepper.finish(branch, status)
 }

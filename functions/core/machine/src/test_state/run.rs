@@ -1,18 +1,22 @@
 //! Running the state: entering it, answering what it waits for, and telling how it went.
 
 use fluxus_schema::Json;
-use serde_json::Value;
+use fluxus_schema::items::ReadItems;
+use serde_json::{Value, json};
 
 use super::mock::Answer;
 use super::request::StateConfiguration;
 use super::response::{ErrorDetails, InspectionData, TestStateResponse, TestStatus};
 use super::subject::{NAME, Subject};
 use super::{InspectionLevel, Refusal, TestStateRequest, context, http, mock};
-use crate::branch::{Branch, Failure, Status, Visit};
+use crate::branch::{Attempt, Branch, Failure, Port, Status, Visit};
+use crate::data_flow;
 use crate::definition::{Definition, Flow, Kind, State, Then};
+use crate::items;
 use crate::probe::{Probe, Seen};
 use crate::retry;
-use crate::step::{Go, run_alone};
+use crate::state::task;
+use crate::step::{Go, Input, Stepper, run_alone};
 
 pub(super) fn run(
     request: &TestStateRequest,
@@ -29,24 +33,53 @@ pub(super) fn run(
         variables: variables.into_iter().map(|(name, value)| (name, value.into())).collect(),
         ..Branch::root(NAME.into(), input.clone())
     };
-    let run = |branch: &Branch, go, now| {
-        run_alone(definition, &execution, branch, go, now, &probe).branch
+    let run = |branch: &Branch, go: Go| {
+        run_alone(definition, &execution, branch, |_| go, context::NOW, &probe).branch
     };
-    let entered = run(&branch, Go::Enter(subject.id(), input.clone()), context::NOW);
-    let branch = match &entered.status {
-        Status::AwaitingTimer { visit, due } => run(&entered, Go::HandOn(visit.clone()), *due),
+    let mut branch = run(&branch, Go::Enter(subject.id(), input.clone()));
+    if let Status::AwaitingTask { visit, task } = &branch.status
+        && let Some(Port::Read { asked, .. }) = &task.port
+    {
+        let read = read(request, asked, task)?;
+        let take = |stepper: &mut Stepper<'_>| {
+            let taken = task::on_event(stepper, visit.clone(), task.clone(), branch.revision, read);
+            taken.unwrap_or_else(|| Go::Lost(visit.state.clone()))
+        };
+        branch = run_alone(definition, &execution, &branch, take, context::NOW, &probe).branch;
+    }
+    let branch = match &branch.status {
+        Status::AwaitingTimer { visit, .. } => run(&branch, Go::HandOn(visit.clone())),
         Status::AwaitingTask { visit, .. } => {
-            let go = answered(request, state, visit.clone(), &probe, None)?;
-            run(&entered, go, context::NOW)
+            run(&branch, answered(request, state, visit.clone(), &probe, None)?)
         }
         Status::AwaitingBranches { visit, total, .. } => {
-            let go = answered(request, state, visit.clone(), &probe, Some(*total as u64))?;
-            run(&entered, go, context::NOW)
+            run(&branch, answered(request, state, visit.clone(), &probe, Some(*total as u64))?)
         }
-        _ => entered,
+        _ => branch,
     };
     let response = Ended { definition, state, branch, seen: probe.into_seen() };
     Ok(response.told(request.level(), input))
+}
+
+/// What a distributed Map gets that asked for its items.
+fn read(request: &TestStateRequest, asked: &ReadItems, task: &Attempt) -> Result<Input, Refusal> {
+    let data = request.configuration().map_item_reader_data.ok_or_else(|| {
+        Refusal::validation(
+            "ItemReader data must be specified when testing a Map state with ItemReader specified.",
+        )
+        .with_help("stateConfiguration.mapItemReaderData is the text that the reader finds")
+    })?;
+    let token = task.token.clone();
+    Ok(match items::all(&asked.config, &data_flow::shown(&data), asked.max_items) {
+        Ok(items) => {
+            let output = json!({ "items": items }).into();
+            Input::TaskSucceeded { token, output, report: None }
+        }
+        Err(unreadable) => {
+            let failure = Failure::new("States.ItemReaderFailed", unreadable.to_string());
+            Input::TaskFailed { token, failure, report: None }
+        }
+    })
 }
 
 /// How the state goes on with what its mock answers; `iterations` is the number of a Map's.

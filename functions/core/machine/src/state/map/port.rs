@@ -234,6 +234,9 @@ fn page(
         let asked = Box::new(ReadItems { after: Some(next), ..asked });
         return ask(stepper, visit, &reader.port, Port::Read { asked, items });
     }
+    if asked.config.items_pointer.is_some() {
+        stepper.inspect(|data| data.after_items_pointer = Some(super::array(&items)));
+    }
     match distributed::begin(stepper, state, map, distributed, &visit, items) {
         Ok(go) => go,
         Err(failed) => Go::Fail(visit, failed),
