@@ -7,7 +7,8 @@
 //! - Every text, array and object that is made is counted, until the function or the step that made
 //!   it is done: then only its result counts on.
 //! - Arguments that say how much is to be made are looked at before it is made.
-//! - Three functions of the engine are replaced: two take quadratic time, one reads a clock.
+//! - Four functions of the engine are replaced: two take quadratic time, one reads a clock, and one
+//!   differs on the service.
 //!
 //! Where every part of an expression runs once and nothing is named twice, the first is left out.
 
@@ -44,7 +45,8 @@ enum Place {
 
 /// The functions with checks of their own, by name; how many arguments they take; and what replaces
 /// them.
-const GUARDED: [(&str, usize); 9] = [
+const GUARDED: [(&str, usize); 10] = [
+    ("decodeUrlComponent", 1),
     ("distinct", 1),
     ("fromMillis", 3),
     ("join", 2),
@@ -95,7 +97,7 @@ impl Woven {
     pub(super) fn of(tree: AstNode, with_values: bool) -> Self {
         let mut weaver = Weaver {
             is_counted: is_counted(&tree),
-            named: named(&tree),
+            named: tree::named(&tree),
             with_values,
             as_values: BTreeSet::new(),
             checks: 0,
@@ -129,31 +131,6 @@ fn is_counted(tree: &AstNode) -> bool {
         };
     });
     counted
-}
-
-/// The names that the expression itself gives to values.
-fn named(tree: &AstNode) -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
-    tree::visit(tree, &mut |node| match node {
-        AstNode::Binary { op: BinaryOp::ColonEqual, lhs, .. } => {
-            if let AstNode::Variable(name) = &**lhs {
-                named.insert(name.clone());
-            }
-        }
-        AstNode::Lambda { params, .. } => named.extend(params.iter().cloned()),
-        AstNode::Path { steps } => {
-            for PathStep { focus, index_var, stages, .. } in steps {
-                named.extend([focus, index_var].into_iter().flatten().cloned());
-                let indexes = stages.iter().filter_map(|stage| match stage {
-                    Stage::Index(name) => Some(name.clone()),
-                    _ => None,
-                });
-                named.extend(indexes);
-            }
-        }
-        _ => {}
-    });
-    named
 }
 
 /// Whether a step only picks what is there.
@@ -446,6 +423,7 @@ impl Weaver {
             call(check, vec![AstNode::Number(limit as f64), argument])
         };
         let name = match name {
+            "decodeUrlComponent" if args.len() == 1 => meter::DECODE,
             "distinct" if args.len() == 1 => meter::DISTINCT,
             "keys" if args.len() == 1 => meter::KEYS,
             "toMillis" if args.len() == 2 => meter::TO_MILLIS,

@@ -1,18 +1,21 @@
 //! One evaluation by the engine: its time and its randomness are given, its sizes are bounded.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use fluxus_schema::Timestamp;
 use jsonata_core::ast::AstNode;
-use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
 use jsonata_core::functions::string::build_regex;
 use jsonata_core::parser;
 use jsonata_core::value::JValue;
 use serde_json::Value;
 
 use super::bound::Woven;
+use super::explain::Watch;
 use super::meter::Meter;
-use super::{Compiled, Error, Invalid, Scope, function, message, meter, tree, value};
+use super::random::Draws;
+use super::{Compiled, Error, Invalid, Scope, explain, function, message, meter, tree, value};
 use crate::env::Entropy;
 
 /// How deep an evaluation may nest, which is the service's own bound: it takes a sum of a hundred
@@ -51,9 +54,10 @@ fn check_regex(pattern: &str, flags: &str) -> Result<(), Invalid> {
 
 /// What an expression gives with `$states` and the variables at hand.
 pub(super) fn eval(compiled: &Compiled, scope: &Scope<'_>) -> Result<Option<Value>, Error> {
-    let mut context = Context::new();
-    compiled.wanted.bind(scope, &mut context);
-    run(compiled, context, &JValue::Undefined, scope.entropy, scope.now)
+    let bind = |context: &mut Context| compiled.wanted.bind(scope, context);
+    let draws = compiled.functions.draws(scope.entropy);
+    let input = JValue::Undefined;
+    Run { compiled, bind: &bind, input, draws, now: scope.now }.eval()
 }
 
 /// What an expression gives with an input document and variables.
@@ -64,55 +68,94 @@ pub(super) fn eval_plain(
     entropy: &dyn Entropy,
     now: Timestamp,
 ) -> Result<Option<Value>, Error> {
-    let mut context = Context::new();
-    for (name, value) in variables {
-        context.bind(name.clone(), value::from_json(value));
-    }
+    let bind = |context: &mut Context| {
+        for (name, value) in variables {
+            context.bind(name.clone(), value::from_json(value));
+        }
+    };
+    let draws = compiled.functions.draws(entropy);
     let input = input.map_or(JValue::Undefined, value::from_json);
-    run(compiled, context, &input, entropy, now)
+    Run { compiled, bind: &bind, input, draws, now }.eval()
 }
 
-fn run(
-    compiled: &Compiled,
-    mut context: Context,
-    input: &JValue,
-    entropy: &dyn Entropy,
+/// An evaluation that can be made again.
+struct Run<'a> {
+    compiled: &'a Compiled,
+    bind: &'a dyn Fn(&mut Context),
+    input: JValue,
+    draws: Option<Draws>,
     now: Timestamp,
-) -> Result<Option<Value>, Error> {
-    let functions = &compiled.functions;
-    // The service has no `$eval`.
-    if functions.names("eval") && context.lookup("eval").is_none() {
-        context.bind("eval".to_owned(), JValue::Undefined);
-    }
-    // A variable takes the place of a function of the same name, whatever stands for that.
-    for (name, replaced) in meter::REPLACED {
-        if let Some(value) = context.lookup(name).filter(|_| functions.names(replaced)).cloned() {
-            context.bind(replaced.to_owned(), value);
+}
+
+impl Run<'_> {
+    fn eval(&self) -> Result<Option<Value>, Error> {
+        let mut context = Context::new();
+        (self.bind)(&mut context);
+        let as_values = &self.compiled.woven.as_values;
+        let plainer;
+        let woven = match as_values.iter().any(|name| context.lookup(name).is_some()) {
+            true => {
+                let tree = parse(&self.compiled.source).map_err(|_| Error::internal())?;
+                plainer = Woven::of(tree, false);
+                &plainer
+            }
+            false => &self.compiled.woven,
+        };
+        let failure = match self.attempt(&woven.tree, woven.has_bindings, context, None)? {
+            Ok(result) => return value::to_json(&result),
+            Err(failure) => Error::from(&failure),
+        };
+        if !explain::is_lacking(&failure) {
+            return Err(failure);
+        }
+        let watch = Rc::new(Watch::default());
+        let tree = explain::watched(woven.tree.clone());
+        let mut context = Context::new();
+        (self.bind)(&mut context);
+        match self.attempt(&tree, woven.has_bindings, context, Some(&watch))? {
+            Err(again) => Err(watch.explain(&again, failure)),
+            Ok(_) => Err(failure),
         }
     }
-    let plainer;
-    let woven = match compiled.woven.as_values.iter().any(|name| context.lookup(name).is_some()) {
-        true => {
-            let tree = parse(&compiled.source).map_err(|_| Error::internal())?;
-            plainer = Woven::of(tree, false);
-            &plainer
+
+    fn attempt(
+        &self,
+        tree: &AstNode,
+        has_bindings: bool,
+        mut context: Context,
+        watch: Option<&Rc<Watch>>,
+    ) -> Result<Result<JValue, EvaluatorError>, Error> {
+        let Compiled { functions, source, .. } = self.compiled;
+        // The service has no `$eval`.
+        if functions.names("eval") && context.lookup("eval").is_none() {
+            context.bind("eval".to_owned(), JValue::Undefined);
         }
-        false => &compiled.woven,
-    };
-    let options = EvaluatorOptions {
-        timeout_ms: Some(MAX_MILLIS),
-        max_stack_depth: Some(MAX_DEPTH),
-        max_sequence_length: Some(meter::MAX_SEQUENCE),
-        cancel: None,
-    };
-    let evaluated = guarded(|| {
-        let mut evaluator = Evaluator::with_options(context, options);
-        let meter = Meter::new(compiled.source.len(), woven.has_bindings);
-        function::register(functions, &mut evaluator, meter, entropy, now)?;
-        evaluator.evaluate(&woven.tree, input)
-    });
-    let result = evaluated.map_err(|()| Error::internal())?.map_err(|error| Error::from(&error))?;
-    value::to_json(&result)
+        // A variable takes the place of a function of the same name, whatever stands for that.
+        for (name, replaced) in meter::REPLACED {
+            let hides = context.lookup(name).filter(|_| functions.names(replaced)).cloned();
+            if let Some(value) = hides {
+                context.bind(replaced.to_owned(), value);
+            }
+        }
+        // Each eye makes a level more.
+        let depth = if watch.is_some() { 3 * MAX_DEPTH } else { MAX_DEPTH };
+        let options = EvaluatorOptions {
+            timeout_ms: Some(MAX_MILLIS),
+            max_stack_depth: Some(depth),
+            max_sequence_length: Some(meter::MAX_SEQUENCE),
+            cancel: None,
+        };
+        let evaluated = guarded(|| {
+            let mut evaluator = Evaluator::with_options(context, options);
+            let meter = Meter::new(source.len(), has_bindings);
+            function::register(functions, &mut evaluator, meter, self.draws.as_ref(), self.now)?;
+            if let Some(watch) = watch {
+                watch.register(&mut evaluator)?;
+            }
+            evaluator.evaluate(tree, &self.input)
+        });
+        evaluated.map_err(|()| Error::internal())
+    }
 }
 
 /// Runs the engine's code. A panic in there is a fault of that one expression, and none of ours.

@@ -18,7 +18,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 
 use super::meter::Meter;
 use super::random::{Draws, seeded_fraction};
-use super::{message, meter, signature, tree};
+use super::{message, meter, replaced, signature, tree};
 use crate::env::Entropy;
 
 type Given = Result<JValue, EvaluatorError>;
@@ -45,7 +45,12 @@ const RANDOM: [&str; 3] = ["random", "shuffle", "uuid"];
 
 /// Whether the name stands for a function, unless a variable takes its place.
 pub(super) fn is_known(name: &str) -> bool {
-    OURS.iter().any(|(known, _)| *known == name) || signature::of(name).is_some()
+    is_ours(name) || signature::of(name).is_some()
+}
+
+/// Whether the name stands for one of the functions that we give to the engine.
+pub(super) fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|(known, _)| *known == name)
 }
 
 /// A function that calls the one of ours with that name, for those that apply it to many values:
@@ -74,6 +79,11 @@ impl Used {
         used
     }
 
+    /// The random numbers of one evaluation, where it takes any: two of `entropy` make them all.
+    pub(super) fn draws(&self, entropy: &dyn Entropy) -> Option<Draws> {
+        RANDOM.iter().any(|name| self.names(name)).then(|| Draws::new(entropy))
+    }
+
     pub(super) fn names(&self, name: &str) -> bool {
         self.0.contains(name)
     }
@@ -84,14 +94,12 @@ pub(super) fn register(
     used: &Used,
     evaluator: &mut Evaluator,
     meter: Meter,
-    entropy: &dyn Entropy,
+    draws: Option<&Draws>,
     now: Timestamp,
 ) -> Result<(), EvaluatorError> {
     let checks = used.0.iter().copied().filter(|name| meter::is_check(name));
     meter.register(checks, evaluator, now)?;
-    // Two numbers are drawn for all that an evaluation takes, and none where it takes none.
-    let is_random = RANDOM.iter().any(|name| used.names(name));
-    let draws = is_random.then(|| Rc::new(Draws::new(entropy)));
+    let draws = draws.cloned().map(Rc::new);
     for name in &used.0 {
         match (*name, draws.clone()) {
             ("hash", _) => evaluator.register_fn("hash", hash)?,
@@ -164,7 +172,7 @@ fn tell(args: &[JValue], now: Timestamp) -> Given {
             _ => return Err(mismatch("now", index + 1)),
         }
     }
-    meter::engine_call("fromMillis", given)
+    replaced::engine_call("fromMillis", given)
 }
 
 /// `$shuffle(array)`.

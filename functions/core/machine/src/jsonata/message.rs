@@ -19,7 +19,8 @@ pub(super) const TOO_LARGE: &str =
     "Expression evaluation memory limit exceeded: Check for excessive memory usage";
 
 /// The words of a code, where they hold nothing of the expression or of its values.
-const FIXED: [(&str, &str); 40] = [
+const FIXED: [(&str, &str); 41] = [
+    ("D3001", "Attempting to invoke string function on Infinity or NaN"),
     ("D1004", "Regular expression matches zero length string"),
     ("D3010", "Second argument of replace function cannot be an empty string"),
     ("D3011", "Fourth argument of replace function must evaluate to a positive number"),
@@ -172,10 +173,19 @@ impl Error {
         Self { code: String::new(), message: TOO_LARGE.to_owned() }
     }
 
+    /// Whether the engine gave no code.
+    pub(super) fn is_uncoded(&self) -> bool {
+        self.code == UNCODED && !self.message.starts_with("Argument ")
+    }
+
     /// The engine broke down.
     pub(super) fn internal() -> Self {
         let message = "The expression cannot be evaluated".to_owned();
         Self { code: "S0500".to_owned(), message }
+    }
+
+    fn with(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message }
     }
 
     fn time() -> Self {
@@ -196,7 +206,27 @@ impl From<&EvaluatorError> for Error {
             "D1011" | "U1001" => Self::depth(),
             "D1012" | "U1003" => Self::time(),
             "D2014" | "D2015" => Self::memory(),
-            _ => Self { code: code.to_owned(), message: fixed(code).unwrap_or(text).to_owned() },
+            "D3130" => Self::with(
+                code,
+                format!(
+                    "Formatting an integer as a sequence starting with {} is not supported by this \
+                 implementation",
+                    quoted(text)
+                ),
+            ),
+            "D3132" => Self::with(
+                code,
+                format!("Unknown component specifier {} in date/time picture string", quoted(text)),
+            ),
+            "D3133" => Self::with(
+                code,
+                format!(
+                    "The 'name' modifier can only be applied to months and days in the date/time \
+                 picture string, not {}",
+                    quoted(text)
+                ),
+            ),
+            _ => Self::with(code, fixed(code).unwrap_or(text).to_owned()),
         }
     }
 }
@@ -211,7 +241,6 @@ pub(super) fn invalid(source: &str, error: &ParserError) -> Invalid {
         other => other.to_string(),
     };
     let (code, text) = split(&text).unwrap_or(("S0201", &text));
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let message = match (code, text.split_once(": ")) {
         ("U1002", _) => TOO_DEEP.to_owned(),
         ("S0201", Some((words, found))) => format!("{words}: {}", token(found)),
@@ -258,6 +287,10 @@ pub(super) fn regex(pattern: &str, error: &impl fmt::Display) -> Invalid {
 fn split(text: &str) -> Option<(&str, &str)> {
     let code = error_code_prefix(text)?;
     Some((code, text[code.len() + 1..].trim_start()))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 fn fixed(code: &str) -> Option<&'static str> {

@@ -1,16 +1,14 @@
-//! The checks that `bound.rs` weaves into an expression, and what replaces functions of the engine.
+//! The checks that `bound.rs` weaves into an expression.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use fluxus_schema::Timestamp;
-use jsonata_core::ast::AstNode;
 use jsonata_core::evaluator::{Evaluator, EvaluatorError};
 use jsonata_core::functions::string::build_regex;
-use jsonata_core::value::{JMap, JValue, with_stack};
+use jsonata_core::value::{JValue, with_stack};
 
-use super::message;
+use super::{message, replaced};
 
 type Given = Result<JValue, EvaluatorError>;
 
@@ -44,16 +42,22 @@ pub(super) const DISTINCT: &str = "distinct items";
 pub(super) const KEYS: &str = "distinct keys";
 /// `$toMillis` with a picture, completed from the evaluation's time.
 pub(super) const TO_MILLIS: &str = "toMillis now";
+/// `$decodeUrlComponent` of the service, for which `+` is a space.
+pub(super) const DECODE: &str = "decode component";
 
 /// All of them.
-const CHECKS: [&str; 15] = [
+const CHECKS: [&str; 16] = [
     KEEP, LIMIT, ITEM, ENTER, LEAVE, DROP, TEXT, WIDTH, PICTURE, NOTE, JOIN, REPLACE, DISTINCT,
-    KEYS, TO_MILLIS,
+    KEYS, TO_MILLIS, DECODE,
 ];
 
 /// The replaced functions. Where a variable takes the place of the one, it takes that of the other.
-pub(super) const REPLACED: [(&str, &str); 3] =
-    [("distinct", DISTINCT), ("keys", KEYS), ("toMillis", TO_MILLIS)];
+pub(super) const REPLACED: [(&str, &str); 4] = [
+    ("decodeUrlComponent", DECODE),
+    ("distinct", DISTINCT),
+    ("keys", KEYS),
+    ("toMillis", TO_MILLIS),
+];
 
 /// How many bytes one value may take, about. The service takes 873,782 numbers, which are 20 MiB.
 const MAX_VALUE: usize = 24 << 20;
@@ -130,9 +134,10 @@ impl Meter {
         for name in used {
             let meter = Rc::clone(&meter);
             evaluator.register_fn(name, move |args: &[JValue]| match name {
-                DISTINCT => Ok(distinct(args)),
-                KEYS => keys(args),
-                TO_MILLIS => to_millis(args, now),
+                DISTINCT => Ok(replaced::distinct(args)),
+                KEYS => Ok(replaced::keys(args)),
+                TO_MILLIS => replaced::to_millis(args, now),
+                DECODE => replaced::decode(args),
                 _ => meter.check(name, args),
             })?;
         }
@@ -274,111 +279,4 @@ fn replaced_bytes(text: &JValue, pattern: &JValue, replacement: &JValue) -> usiz
     // `$1` puts in a part of the match: all matches together are no longer than the text.
     let groups = replacement.matches('$').count().saturating_mul(text.len());
     count.saturating_mul(replacement.len()).saturating_add(groups).saturating_add(text.len())
-}
-
-/// `$distinct`: the items of an array, each the first time that it comes.
-fn distinct(args: &[JValue]) -> JValue {
-    let value = args.first().unwrap_or(&JValue::Undefined);
-    let JValue::Array(items) = value else { return value.clone() };
-    if items.len() <= 1 {
-        return value.clone();
-    }
-    let mut seen = HashSet::new();
-    let kept = items.iter().filter(|item| seen.insert(identity(item))).cloned();
-    JValue::Array(items.with_items(kept.collect()))
-}
-
-/// A text that two values share exactly where they are equal.
-fn identity(value: &JValue) -> String {
-    match value {
-        // The order of an object's fields makes no difference.
-        JValue::Object(fields) => with_stack(|| {
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_unstable_by_key(|(name, _)| *name);
-            let fields = fields.into_iter().map(|(name, value)| {
-                format!("{}:{}", identity(&JValue::string(name.as_str())), identity(value))
-            });
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
-        }),
-        JValue::Array(items) => {
-            with_stack(|| format!("[{}]", items.iter().map(identity).collect::<Vec<_>>().join(",")))
-        }
-        other => other.to_json_string().unwrap_or_default(),
-    }
-}
-
-/// `$keys` of an object, or of all objects in an array.
-fn keys(args: &[JValue]) -> Given {
-    let mut names = JMap::default();
-    let mut add = |value: &JValue| {
-        if let JValue::Object(fields) = value {
-            names.extend(fields.keys().map(|name| (name.clone(), JValue::Null)));
-        }
-    };
-    match args.first() {
-        Some(JValue::Array(items)) => items.iter().for_each(add),
-        Some(value) => add(value),
-        None => {}
-    }
-    if names.len() > MAX_SEQUENCE {
-        return Err(too_large());
-    }
-    Ok(JValue::sequence_flat(
-        names.keys().map(|name| JValue::string(name.as_str())).collect(),
-        true,
-    ))
-}
-
-/// `$toMillis` with a picture: the parts of a date that the picture begins without are those of the
-/// evaluation's time, which the engine would take from a clock.
-fn to_millis(args: &[JValue], now: Timestamp) -> Given {
-    /// The parts of a moment, the greatest first, and how each is written in full.
-    const PARTS: [(char, &str); 6] = [
-        ('Y', "[Y0001]"),
-        ('M', "[M01]"),
-        ('D', "[D01]"),
-        ('H', "[H01]"),
-        ('m', "[m01]"),
-        ('s', "[s01]"),
-    ];
-    let mut given: Vec<_> = args.iter().map(literal).collect();
-    if let [JValue::String(text), JValue::String(picture)] = args {
-        let has = |part: char| picture.contains(&format!("[{part}"));
-        // A day of the year stands for month and day, an hour of twelve for one of 24.
-        let is_given = |part: char| match part {
-            'M' | 'D' => has(part) || has('d'),
-            'H' => has('H') || has('h'),
-            _ => has(part),
-        };
-        let missing = PARTS.iter().take_while(|(part, _)| !is_given(*part));
-        let lead: String = missing.map(|(_, written)| format!("{written} ")).collect();
-        // A picture of weeks, or of nothing, is the engine's to refuse.
-        if !lead.is_empty() && PARTS.iter().any(|(part, _)| is_given(*part)) {
-            let millis = AstNode::Number(now.as_millis() as f64);
-            let written = engine_call("fromMillis", vec![millis, AstNode::String(lead.clone())])?;
-            let written = written.as_str().unwrap_or_default();
-            given = [format!("{written}{text}"), format!("{lead}{picture}")]
-                .map(AstNode::String)
-                .to_vec();
-        }
-    }
-    engine_call("toMillis", given)
-}
-
-fn literal(value: &JValue) -> AstNode {
-    match value {
-        JValue::String(text) => AstNode::String(text.to_string()),
-        JValue::Number(number) => AstNode::Number(*number),
-        JValue::Bool(value) => AstNode::Boolean(*value),
-        JValue::Undefined => AstNode::Undefined,
-        JValue::Null => AstNode::Null,
-        // Of a type that is taken by no function that this is for.
-        _ => AstNode::Array(Vec::new()),
-    }
-}
-
-/// Calls a function of the engine.
-pub(super) fn engine_call(name: &str, args: Vec<AstNode>) -> Given {
-    let call = AstNode::Function { name: name.to_owned(), args, is_builtin: true };
-    Evaluator::new().evaluate(&call, &JValue::Undefined)
 }

@@ -15,18 +15,33 @@
 //! - `bound.rs` and `meter.rs`: checks in the expression itself, so that it does not take too much
 //!   room.
 //! - `engine.rs`: one evaluation, its time and randomness given, its depth and its time bounded.
-//! - `message.rs`: failures in the words of the service.
+//! - `message.rs` and `explain.rs`: failures in the words of the service, with the values that failed.
+//!
+//! What differs from the service, as far as is known:
+//! - An integer past 2^53 that goes through the engine, as in `$map(...)`, is rounded.
+//! - A regular expression has no look-around and no reference back, and is refused with that word.
+//!   `\s` takes every space of Unicode, not only those of ASCII.
+//! - A transform, `|...|...|`, changes every object that equals one of those it is to change.
+//! - `$parse` takes no text in single quotes. `$base64decode` gives nothing for what it cannot read.
+//! - Text is counted in characters, not in halves of surrogate pairs, and holds no such half.
+//! - Bounds on depth, on a sequence and on a text lie where the service's do, by about one; that on
+//!   all room together is ours.
+//!
+//! Of the language's own suite, run by `tests/jsonata_suite.rs`, what calls `$eval` fails, and what
+//! goes past the bounds.
 //!
 //! Source: AWS Step Functions Developer Guide, "Transforming data with JSONata".
 
 mod bound;
 mod direct;
 mod engine;
+mod explain;
 mod function;
 mod message;
 mod meter;
 mod random;
 mod refuse;
+mod replaced;
 mod signature;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ const MANTISSA_BITS: u32 = 53;
 
 /// The random numbers of one evaluation. The engine's functions live longer than any borrow, so
 /// they draw from here: a stream that two numbers of the scope's entropy determine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Draws {
     seed: [u64; 2],
     drawn: Cell<u64>,

@@ -1,6 +1,8 @@
 //! Walks a parsed expression.
 
-use jsonata_core::ast::{AstNode, PathStep, Stage};
+use std::collections::BTreeSet;
+
+use jsonata_core::ast::{AstNode, BinaryOp, PathStep, Stage};
 
 /// Shows `see` every node, the outer ones first.
 pub(super) fn visit<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode)) {
@@ -89,4 +91,29 @@ pub(super) fn children<'a>(node: &'a AstNode, see: &mut impl FnMut(&'a AstNode))
             }
         }
     }
+}
+
+/// The names that the expression itself gives to values.
+pub(super) fn named(tree: &AstNode) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    visit(tree, &mut |node| match node {
+        AstNode::Binary { op: BinaryOp::ColonEqual, lhs, .. } => {
+            if let AstNode::Variable(name) = &**lhs {
+                named.insert(name.clone());
+            }
+        }
+        AstNode::Lambda { params, .. } => named.extend(params.iter().cloned()),
+        AstNode::Path { steps } => {
+            for PathStep { focus, index_var, stages, .. } in steps {
+                named.extend([focus, index_var].into_iter().flatten().cloned());
+                let indexes = stages.iter().filter_map(|stage| match stage {
+                    Stage::Index(name) => Some(name.clone()),
+                    _ => None,
+                });
+                named.extend(indexes);
+            }
+        }
+        _ => {}
+    });
+    named
 }

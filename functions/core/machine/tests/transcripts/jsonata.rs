@@ -104,9 +104,9 @@ fn a_choice_has_conditions_and_outputs_of_its_own() {
         > Begin
           1 <0 ExecutionStarted {"input":{"n":"two"}}
           2 <0 ChoiceStateEntered {"input":{"n":"two"},"name":"Branch"}
-          3 <0 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (395 bytes)
-          4 <3 ExecutionFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (344 bytes)
-          = / FAILED States.QueryEvaluationError: An error occurred while executing the state 'Branch' (entered at the event id #2). The JSONata expression '$states.input.n > 1' specified for the field 'Choices[1]/Condition' threw an error during evaluation. T2009: The expressions on either side of operator ">" must be of the same data type
+          3 <0 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (401 bytes)
+          4 <3 ExecutionFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (350 bytes)
+          = / FAILED States.QueryEvaluationError: An error occurred while executing the state 'Branch' (entered at the event id #2). The JSONata expression '$states.input.n > 1' specified for the field 'Choices[1]/Condition' threw an error during evaluation. T2009: The values "two" and 1 either side of operator ">" must be of the same data type
     "#]],
     );
 }
@@ -217,9 +217,9 @@ fn a_failed_evaluation_is_an_event_and_can_be_caught() {
           4 <3 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occurred while executing the state 'Work' (entered at the event id #2). The JSONata expression '$states.input.missing' specified for the field 'Arguments/list[0]' returned nothing (undefined).","location":"Arguments/list[0]","state":"Work"}
           5 <4 TaskStateExited {"name":"Work","output":{"Error":"States.QueryEvaluationError","Cause":"An error occurred while executing the state 'Work' (entered at the event id #2). The JSONata expression '$states.input.missing' specified for the field 'Arguments/list[0]' returned nothing (undefined)."}}
           6 <5 PassStateEntered {"input":{"Error":"States.QueryEvaluationError","Cause":"An error occurred while executing the state 'Work' (entered at the event id #2). The JSONata expression '$states.input.missing' specified for the field 'Arguments/list[0]' returned nothing (undefined)."},"name":"Done"}
-          7 <5 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (347 bytes)
-          8 <7 ExecutionFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (312 bytes)
-          = / FAILED States.QueryEvaluationError: An error occurred while executing the state 'Done' (entered at the event id #6). The JSONata expression '1 + $states.input.Error' specified for the field 'Output' threw an error during evaluation. T2002: The right side of the + operator must evaluate to a number
+          7 <5 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (351 bytes)
+          8 <7 ExecutionFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (316 bytes)
+          = / FAILED States.QueryEvaluationError: An error occurred while executing the state 'Done' (entered at the event id #6). The JSONata expression '1 + $states.input.Error' specified for the field 'Output' threw an error during evaluation. T2002: The right side of the "+" operator must evaluate to a number
     "#]],
     );
 }

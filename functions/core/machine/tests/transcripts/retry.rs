@@ -501,11 +501,11 @@ fn a_failed_evaluation_is_tried_again_and_caught_by_its_name() {
         > Begin
           1 <0 ExecutionStarted {"input":"x"}
           2 <0 TaskStateEntered {"input":"x","name":"Do"}
-          3 <0 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (343 bytes)
+          3 <0 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (347 bytes)
           ! timer at 1s for /
           = / awaits retry of Do at 1s
         > Fire
-          4 <3 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (343 bytes)
+          4 <3 EvaluationFailed {"error":"States.QueryEvaluationError","cause":"An error occ… (347 bytes)
           5 <4 TaskStateExited {"name":"Do","output":"States.QueryEvaluationError"}
           6 <5 PassStateEntered {"input":"States.QueryEvaluationError","name":"Caught"}
           7 <6 PassStateExited {"name":"Caught","output":"States.QueryEvaluationError"}
