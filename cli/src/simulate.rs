@@ -10,10 +10,10 @@ use anyhow::Context as _;
 use fluxus_machine::{Definition, ExecutionContext, Mocks, Simulated, run_case, simulate};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::output::Format;
 use crate::report::Faulty;
-use crate::source;
+use crate::source::{self, Document};
 use crate::story::Story;
 
 /// What `fluxus simulate` can be told.
@@ -47,16 +47,22 @@ pub struct Args {
 pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match (&args.batch, &args.definition) {
         (Some(batch), _) => run_batch(batch),
-        (None, Some(definition)) if args.one.state.is_some() => {
-            state::run(definition, args.input.as_deref(), &args.one, args.output)
+        (None, Some(definition)) => {
+            let document = source::file(definition)?;
+            if args.one.state.is_some() || state::is_one(document.source.value()) {
+                return state::run(&document, args.input.as_deref(), &args.one, args.output);
+            }
+            if let Some(flag) = args.one.only_for_one() {
+                let wrong = format!("{flag} is for the test of one state: name it with --state");
+                return Err(Usage(wrong).into());
+            }
+            run_whole(definition, &document, args)
         }
-        (None, Some(definition)) => run_one(definition, args),
         (None, None) => anyhow::bail!("name a DEFINITION, or a file of cases with --batch"),
     }
 }
 
-fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
-    let document = source::file(file)?;
+fn run_whole(file: &Path, document: &Document, args: &Args) -> anyhow::Result<ExitCode> {
     let input = match args.input.as_deref() {
         None => json!({}),
         Some(text) => given("--input", text)?,
@@ -86,8 +92,12 @@ fn run_one(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
 
 /// A document given on the command line: JSON, or the name of a file.
 fn given(flag: &str, text: &str) -> anyhow::Result<Value> {
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
+    let wrong = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(wrong) => wrong,
+    };
+    if text.trim_start().starts_with(['{', '[', '"']) {
+        return Err(Usage(format!("{flag} is not JSON: {wrong}")).into());
     }
     let read = source::file(Path::new(text));
     Ok(read.with_context(|| format!("{flag} is neither JSON nor a file"))?.source.into_value())

@@ -132,29 +132,72 @@ fn a_check_is_repeated() {
 fn one_state_is_tested_alone() {
     let recipe = file("order-saga", "recipe.json");
     let recipe = recipe.to_str().expect("text");
-    let mock = r#"{"errorOutput": {"error": "Shop.CardDeclined", "cause": "no"}}"#;
-    let input = r#"{"order": "1"}"#;
-    let (code, text) =
-        fluxus(&["simulate", recipe, "--state", "Charge", "--mock", mock, "--input", input]);
+    let test = |state: &str, mock: &str, more: &[&str]| {
+        let input = r#"{"order": "1"}"#;
+        let one = ["simulate", recipe, "--state", state, "--mock", mock, "--input", input];
+        fluxus(&[&one, more].concat())
+    };
+    let declined = r#"{"errorOutput": {"error": "Shop.CardDeclined", "cause": "no"}}"#;
+    let (code, text) = test("Charge", declined, &[]);
     expect![[r#"
-        input                  {"order":"1"}
-        after input path       {"order":"1"}
-        after parameters       {"order":"1"}
-        error details          {"catchIndex":0}
-        CAUGHT_ERROR
-        {
-          "order": "1",
-          "failure": {
-            "Error": "Shop.CardDeclined",
-            "Cause": "no"
-          }
-        }
-        Shop.CardDeclined: no
+        input             {"order":"1"}
+        after InputPath   {"order":"1"}
+        after Parameters  {"order":"1"}
+        output            {"order":"1","failure":{"Error":"Shop.CardDeclined","Cause":"no"}}
+        CAUGHT_ERROR  Shop.CardDeclined: no
+        Catch[0] takes the error
         goes on to Release
     "#]]
     .assert_eq(&text);
     assert_eq!(code, Some(0));
-    let (code, text) = fluxus(&["simulate", recipe, "--state", "Nowhere"]);
-    assert!(text.contains("State not found in definition"), "{text}");
+    let busy = r#"{"errorOutput": {"error": "Shop.Busy"}}"#;
+    let more = ["--configuration", r#"{"retrierRetryCount": 1}"#, "--inspect", "info"];
+    let (code, text) = test("Reserve", busy, &more);
+    assert_eq!((code, &*text), (Some(5), "RETRIABLE  Shop.Busy: no cause was given\n"));
+    let paid = r#"{"result": {"payment_id": "p-1"}}"#;
+    let (_, text) = test("Charge", paid, &["--inspect", "INFO", "--output", "json"]);
+    let response: Value = serde_json::from_str(&text).expect(&text);
+    assert_eq!(response["output"], r#"{"order":"1","payment":{"payment_id":"p-1"}}"#);
+    assert_eq!(response["nextState"], "Ship");
+    assert_eq!(response.get("inspectionData"), None);
+}
+
+#[test]
+fn a_test_that_cannot_be_says_why() {
+    let recipe = file("order-saga", "recipe.json");
+    let recipe = recipe.to_str().expect("text");
+    for (more, wrong) in [
+        (&["--state", "Nowhere"][..], "State not found in definition"),
+        (&["--state", "Charge"], "a test calls nothing: say with a mock what comes back"),
+        (&["--state", "Charge", "--mock", "{"], "--mock is not JSON: EOF"),
+        (&["--state", "Charge", "--mock", "none.json"], "--mock is neither JSON nor a file"),
+        (&["--state", "Charge", "--mock", r#"{"reslt": 1}"#], "--mock: unknown field `reslt`"),
+        (&["--mock", "{}"], "--mock is for the test of one state: name it with --state"),
+    ] {
+        let (code, text) = fluxus(&[&["simulate", recipe], more].concat());
+        assert!(text.contains(wrong), "{text}");
+        assert_eq!(code, Some(2), "{text}");
+    }
+}
+
+#[test]
+fn a_file_may_hold_a_single_state() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |text: &str| {
+        let path = folder.path().join("state.json");
+        std::fs::write(&path, text).expect("is written");
+        path.to_str().expect("text").to_owned()
+    };
+    let state = r#"{"Type": "Pass", "Parameters": {"a.$": "$.x"}, "Next": "Later"}"#;
+    let long = format!(r#"{{"x": "{}"}}"#, "y".repeat(80));
+    let (code, text) = fluxus(&["simulate", &write(state), "--input", &long]);
+    let shown = format!("after ResultPath\n  {{\n    \"a\": \"{}\"\n  }}\n", "y".repeat(80));
+    assert!(text.contains(&shown) && text.ends_with("SUCCEEDED\ngoes on to Later\n"), "{text}");
+    assert_eq!(code, Some(0));
+    let (code, text) = fluxus(&["simulate", &write(state), "--state", "A"]);
+    assert!(text.contains("holds a single state, not a machine: leave out --state"), "{text}");
+    assert_eq!(code, Some(2));
+    let (code, text) = fluxus(&["simulate", &write("{\n\"Type\": \"Pass\"}")]);
+    assert!(text.contains("state.json:1:1: error[SCHEMA_VALIDATION_FAILED]"), "{text}");
     assert_eq!(code, Some(2));
 }

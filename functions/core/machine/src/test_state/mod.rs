@@ -16,12 +16,21 @@ mod response;
 mod run;
 mod subject;
 
+use fluxus_schema::problem::Fault;
+use serde_json::Value;
+
 pub use call::TestStateCall;
 pub use refusal::Refusal;
 pub use request::{ErrorOutput, InspectionLevel, MockInput, StateConfiguration, TestStateRequest};
 pub use response::{
     ErrorDetails, HttpRequest, HttpResponse, InspectionData, TestStateResponse, TestStatus,
 };
+
+/// What is wrong or odd with a single state, which stands in no machine: as
+/// [`Definition::parse`](crate::Definition::parse) tells it, the pointers starting from the state.
+pub fn faults(state: &Value) -> Vec<Fault> {
+    subject::faults(state)
+}
 
 /// Tests one state.
 ///

@@ -1,10 +1,11 @@
 //! The state under test: a state machine of it alone.
 
+use fluxus_schema::problem::Fault;
 use serde_json::{Map, Value, json};
 
 use super::{Refusal, TestStateRequest};
 use crate::definition::{Definition, State, StateId};
-use crate::parse::{self, Checked, MachineType};
+use crate::parse::{self, Checked, MachineType, Noted};
 use crate::simulate::validation::{self, Diagnostic};
 
 /// What the service calls every state that it tests: the context object and the causes of failures
@@ -61,6 +62,17 @@ pub(super) fn find(request: &TestStateRequest) -> Result<Subject, Refusal> {
     })?;
     let id = definition.start_at;
     Ok(Subject { definition, id })
+}
+
+/// What is wrong or odd with a single state.
+pub(super) fn faults(state: &Value) -> Vec<Fault> {
+    let faults = parse::check(&alone(state, None), MachineType::Standard).faults.into_iter();
+    let own = faults.filter_map(|Noted { fault, .. }| {
+        let pointer = fault.pointer.strip_prefix(POINTER)?;
+        let is_within = pointer.is_empty() || pointer.starts_with('/');
+        is_within.then(|| Fault { pointer: pointer.to_owned(), ..fault.clone() })
+    });
+    own.collect()
 }
 
 /// A state machine of `state` and, in the place of each state that it leads to, one that ends it.
