@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 /// A Map of these fields, whose executions do `item`.
-fn distributed(fields: Value, item: Value) -> Value {
+fn distributed(fields: Value, item: &Value) -> Value {
     let mut map = json!({
         "Type": "Map", "End": true,
         "ItemProcessor": {
@@ -34,7 +34,7 @@ fn items_are_executions_of_their_own() {
         "Type": "Pass", "Parameters": { "id.$": "$$.Execution.Id", "in.$": "$$.Execution.Input" },
         "End": true
     });
-    let definition = distributed(json!({ "MaxConcurrency": 1 }), item);
+    let definition = distributed(json!({ "MaxConcurrency": 1 }), &item);
     check(
         &definition,
         &json!(["a", "b"]),
@@ -65,7 +65,7 @@ fn items_are_executions_of_their_own() {
 #[test]
 fn nothing_is_tolerated_unless_it_is_said() {
     let script = [Ok("Item#0", json!(1)), Fail("Item#1", "Broken", "in two")];
-    let definition = distributed(json!({}), task());
+    let definition = distributed(json!({}), &task());
     check(
         &definition,
         &json!(["a", "b", "c"]),
@@ -117,7 +117,7 @@ fn nothing_is_tolerated_unless_it_is_said() {
 fn what_is_tolerated_is_left_out() {
     let script =
         [Fail("Item#0", "Broken", "in two"), Ok("Item#1", json!(1)), Ok("Item#2", json!(2))];
-    let count = distributed(json!({ "ToleratedFailureCount": 1 }), task());
+    let count = distributed(json!({ "ToleratedFailureCount": 1 }), &task());
     check(
         &count,
         &json!(["a", "b", "c"]),
@@ -170,7 +170,7 @@ fn what_is_tolerated_is_left_out() {
           = /1.2 gone
     "#]],
     );
-    let share = distributed(json!({ "ToleratedFailurePercentage": 33 }), task());
+    let share = distributed(json!({ "ToleratedFailurePercentage": 33 }), &task());
     check(
         &share,
         &json!(["a", "b", "c"]),
@@ -236,7 +236,7 @@ fn items_are_read_page_by_page_and_put_in_batches() {
             "ItemBatcher": { "MaxItemsPerBatch": 2, "BatchInput": { "by.$": "$.by" } },
             "ItemSelector": { "n.$": "$$.Map.Item.Value" }
         }),
-        pass(),
+        &pass(),
     );
     let script = [
         Started("Each"),
@@ -311,7 +311,7 @@ fn results_are_written_and_told_of() {
                 "Parameters": { "Bucket": "b", "Prefix": "out" }
             }
         }),
-        task(),
+        &task(),
     );
     let script = [
         Ok("Item#0", json!("done")),
