@@ -6,9 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fluxus_schema::Capability;
+use fluxus_schema::{Capability, Json};
+use serde_json::json;
 
 use crate::definition::Task;
+
+/// Invokes the Lambda function that its input names, and answers as `lambda:invoke` does.
+const LAMBDA_INVOKE: &str = "lambda.invoke";
+
+/// Invokes the Lambda function that its input names, and answers with the payload alone.
+const LAMBDA_CALL: &str = "lambda.call";
 
 /// What a task asks for, and how the answer comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +91,24 @@ impl Resource {
     pub(crate) fn capability(&self) -> Option<Capability> {
         match self {
             Self::Fluxling { capability, .. } => Some(capability.clone()),
+            Self::Lambda { .. } => LAMBDA_CALL.parse().ok(),
+            _ if self.invokes_lambda() => LAMBDA_INVOKE.parse().ok(),
             _ => None,
         }
+    }
+
+    /// What whoever takes the task is given: a function named by its ARN stands beside its payload,
+    /// since the state has nowhere else to name it.
+    pub(crate) fn request(&self, input: Json) -> Json {
+        match self {
+            Self::Lambda { arn } => json!({ "FunctionName": **arn, "Payload": *input }).into(),
+            _ => input,
+        }
+    }
+
+    fn invokes_lambda(&self) -> bool {
+        matches!(self, Self::Service { service, action, .. }
+            if &**service == "lambda" && &**action == "invoke")
     }
 
     /// The labels that whoever takes it must have.
@@ -116,8 +139,8 @@ impl Resource {
     fn unsupported(&self) -> Option<String> {
         let (what, instead) = match self {
             Self::Fluxling { .. } => return None,
-            _ if self.starts_execution() => return None,
-            Self::Lambda { .. } => ("a Lambda function by its ARN".to_owned(), FUNCTION.to_owned()),
+            Self::Lambda { .. } => return None,
+            _ if self.starts_execution() || self.invokes_lambda() => return None,
             Self::Activity { .. } => ("an activity".to_owned(), ACTIVITY.to_owned()),
             Self::Service { service, action, pattern } => {
                 let suffix = pattern.suffix();
@@ -128,9 +151,6 @@ impl Resource {
     }
 }
 
-const FUNCTION: &str =
-    "name the capability of a fluxling that does its work, such as `fluxling:payments.refund`";
-
 const ACTIVITY: &str = "name a capability instead, such as `fluxling:orders.approve`: its fluxlings \
                         take tasks up as an activity's workers do; with `.waitForTaskToken` \
                         somebody answers later, through `/v1/tasks/{token}`";
@@ -138,7 +158,6 @@ const ACTIVITY: &str = "name a capability instead, such as `fluxling:orders.appr
 /// What to write for an integration that Fluxus has no way to.
 fn instead(service: &str, action: &str, pattern: Pattern) -> String {
     match (service, action) {
-        ("lambda", _) => FUNCTION.to_owned(),
         ("http", _) => "use `fluxling:http.request`".to_owned(),
         ("aws-sdk:sfn", "startExecution" | "startSyncExecution") => {
             "use `arn:aws:states:::states:startExecution`, with `.sync:2` to wait for its end"

@@ -115,17 +115,17 @@ fn a_failure_can_have_an_event_of_its_own() {
         &json!({}),
         &script,
         &expect![[r#"
-        > Begin
-          1 <0 ExecutionStarted {"input":{}}
-          2 <0 TaskStateEntered {"input":{},"name":"Ask"}
-          3 <2 LambdaFunctionScheduled {"input":{}}
-          ! dispatch Ask {}
-          = / awaits task Ask
-        > FailAs Ask LambdaFunctionScheduleFailed States.Runtime
-          4 <3 LambdaFunctionScheduleFailed {"error":"States.Runtime"}
-          5 <4 ExecutionFailed {"error":"States.Runtime"}
-          = / FAILED States.Runtime: -
-    "#]],
+            > Begin
+              1 <0 ExecutionStarted {"input":{}}
+              2 <0 TaskStateEntered {"input":{},"name":"Ask"}
+              3 <2 LambdaFunctionScheduled {"input":{}}
+              ! dispatch Ask {"FunctionName":"arn:aws:lambda:us-east-1:1:function:f","Payload":{}}
+              = / awaits task Ask
+            > FailAs Ask LambdaFunctionScheduleFailed States.Runtime
+              4 <3 LambdaFunctionScheduleFailed {"error":"States.Runtime"}
+              5 <4 ExecutionFailed {"error":"States.Runtime"}
+              = / FAILED States.Runtime: -
+        "#]],
     );
 }
 
@@ -185,9 +185,7 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
         faults.iter().map(|fault| format!("{}: {}\n", fault.pointer, fault.detail)).collect()
     };
     let all = [
-        "arn:aws:lambda:us-east-1:1:function:f",
         "arn:aws:states:us-east-1:1:activity:a",
-        "arn:aws:states:::lambda:invoke",
         "arn:aws:states:::http:invoke",
         "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
         "arn:aws:states:::aws-sdk:s3:getObject",
@@ -195,13 +193,13 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
         "arn:aws:states:::aws-sdk:sfn:startExecution",
         "arn:aws:states:::states:startExecution.sync:2",
         "arn:aws:states:::batch:submitJob.sync",
+        "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "arn:aws:lambda:us-east-1:1:function:f",
         "fluxling:works",
     ]
     .map(told);
     expect![[r#"
-        /States/Ask/Resource: a Lambda function by its ARN runs only in a simulation, with mocks; name the capability of a fluxling that does its work, such as `fluxling:payments.refund`
         /States/Ask/Resource: an activity runs only in a simulation, with mocks; name a capability instead, such as `fluxling:orders.approve`: its fluxlings take tasks up as an activity's workers do; with `.waitForTaskToken` somebody answers later, through `/v1/tasks/{token}`
-        /States/Ask/Resource: `lambda:invoke` runs only in a simulation, with mocks; name the capability of a fluxling that does its work, such as `fluxling:payments.refund`
         /States/Ask/Resource: `http:invoke` runs only in a simulation, with mocks; use `fluxling:http.request`
         /States/Ask/Resource: `sqs:sendMessage.waitForTaskToken` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:sqs.sendMessage.waitForTaskToken`
         /States/Ask/Resource: `aws-sdk:s3:getObject` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:s3.getObject`
@@ -209,4 +207,51 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
         /States/Ask/Resource: `aws-sdk:sfn:startExecution` runs only in a simulation, with mocks; use `arn:aws:states:::states:startExecution`, with `.sync:2` to wait for its end
         /States/Ask/Resource: `batch:submitJob.sync` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:batch.submitJob`
     "#]].assert_eq(&all.concat());
+}
+
+#[test]
+fn a_lambda_function_is_invoked_by_a_fluxling() {
+    let by_arn = ask("arn:aws:lambda:us-east-1:1:function:f");
+    let answered = Ok("Ask", json!({ "sum": 3 }));
+    check(
+        &by_arn,
+        &json!([1, 2]),
+        &[answered],
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":[1,2]}
+          2 <0 TaskStateEntered {"input":[1,2],"name":"Ask"}
+          3 <2 LambdaFunctionScheduled {"input":[1,2]}
+          ! dispatch Ask {"FunctionName":"arn:aws:lambda:us-east-1:1:function:f","Payload":[1,2]}
+          = / awaits task Ask
+        > Ok Ask {"sum":3}
+          4 <3 LambdaFunctionStarted
+          5 <4 LambdaFunctionSucceeded {"output":{"sum":3}}
+          6 <5 TaskStateExited {"name":"Ask","output":{"sum":3}}
+          7 <6 ExecutionSucceeded {"output":{"sum":3}}
+          = / SUCCEEDED {"sum":3}
+    "#]],
+    );
+    let invoke = machine(json!({ "Ask": {
+        "Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": { "FunctionName": "f", "Payload": { "x.$": "$" } }, "End": true
+    } }));
+    let answered = Ok("Ask", json!({ "StatusCode": 200, "Payload": null }));
+    check(
+        &invoke,
+        &json!(7),
+        &[answered],
+        &expect![[r#"
+        > Begin
+          1 <0 ExecutionStarted {"input":7}
+          2 <0 TaskStateEntered {"input":7,"name":"Ask"}
+          3 <2 TaskScheduled {"parameters":{"FunctionName":"f","Payload":{"x":7}}}
+          ! dispatch Ask {"FunctionName":"f","Payload":{"x":7}}
+          = / awaits task Ask
+        > Ok Ask {"StatusCode":200,"Payload":null}
+          4 <3 TaskStarted
+          5 <4 TaskSubmitted {"output":{"StatusCode":200,"Payload":null}}
+          = / awaits task Ask (callback)
+    "#]],
+    );
 }

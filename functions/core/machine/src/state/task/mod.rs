@@ -88,7 +88,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
             capability: attempt.capability.clone(),
             labels: attempt.labels.clone(),
             nested,
-            input,
+            input: task.resource.request(input),
             state: visit.state.clone(),
             attempt: visit.retry_count(),
             deadline: attempt.deadline,
