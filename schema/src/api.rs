@@ -78,6 +78,39 @@ pub struct TaskFailure {
     pub cause: String,
 }
 
+/// A worker asks for a task of an activity.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Poll {
+    /// The worker, as the history shall name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+}
+
+/// A task of an activity, for the worker that polled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ActivityTask {
+    /// Answer with it: `/v1/tasks/{token}/succeed`, `fail` or `heartbeat`.
+    pub token: TaskToken,
+    /// The task's input.
+    #[schema(value_type = Value)]
+    pub input: crate::Json,
+    /// The claim it is for.
+    pub claim_id: ClaimId,
+    /// The state, by its name in the recipe.
+    #[schema(value_type = String)]
+    pub state: crate::StateName,
+    /// 0 for the first attempt, one more for each retry.
+    pub attempt: u32,
+    /// After this an answer is no use any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deadline: Option<Timestamp>,
+    /// A heartbeat is due at least this often, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_s: Option<u64>,
+}
+
 /// Where a claim stands: what it waits for and since when, who has it, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {

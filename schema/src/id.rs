@@ -304,6 +304,25 @@ name!(
     Capability, "capability", "payments.refund"
 );
 
+impl Capability {
+    /// What every capability begins with that an activity stands for.
+    const ACTIVITY: &str = "activity.";
+
+    /// The capability of doing the tasks of an activity of Step Functions: outside workers poll
+    /// for them by the activity's name. A fluxling that offers it is given them too.
+    ///
+    /// # Errors
+    /// [`InvalidId`], if the name has characters that a capability has not.
+    pub fn of_activity(name: &str) -> Result<Self, InvalidId> {
+        format!("{}{name}", Self::ACTIVITY).parse()
+    }
+
+    /// Whether outside workers poll for its tasks.
+    pub fn is_activity(&self) -> bool {
+        self.0.starts_with(Self::ACTIVITY)
+    }
+}
+
 impl Default for Tenant {
     /// The tenant of a system with one.
     fn default() -> Self {

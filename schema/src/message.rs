@@ -46,6 +46,14 @@ pub enum CoreMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         report: Option<TaskReport>,
     },
+    /// An outside worker took up the task of an activity.
+    TaskStarted {
+        /// The attempt's token.
+        token: TaskToken,
+        /// The worker, as it calls itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<String>,
+    },
     /// The task is still being worked on.
     TaskHeartbeat {
         /// The attempt's token.

@@ -12,6 +12,7 @@ use crate::auth::Auth;
 use crate::entropy;
 use crate::intake::Intake;
 use crate::limits::Limits;
+use crate::pollers::Pollers;
 use crate::problem::Refusal;
 use crate::requests::Requests;
 use crate::waiters::{Hearing, Waiters};
@@ -46,6 +47,7 @@ struct Inner {
     waiters: Waiters,
     intake: Intake,
     requests: Requests,
+    pollers: Pollers,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -59,9 +61,18 @@ impl App {
         let (waiters, waiting) = Waiters::start(store.clone(), hearing).await?;
         let (intake, writing) = Intake::start(store.clone(), outbound.clone(), core_queue.clone());
         let tasks = Mutex::new(vec![waiting, writing]);
-        let requests = Requests::default();
-        let inner =
-            Inner { store, outbound, core_queue, auth, limits, waiters, intake, requests, tasks };
+        let inner = Inner {
+            store,
+            outbound,
+            core_queue,
+            auth,
+            limits,
+            waiters,
+            intake,
+            requests: Requests::default(),
+            pollers: Pollers::default(),
+            tasks,
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -75,6 +86,7 @@ impl App {
     pub async fn shutdown(&self) {
         self.0.intake.close();
         self.0.waiters.close();
+        self.0.pollers.close();
         let tasks = {
             let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *tasks)
@@ -123,6 +135,10 @@ impl App {
 
     pub(crate) fn intake(&self) -> &Intake {
         &self.0.intake
+    }
+
+    pub(crate) fn pollers(&self) -> &Pollers {
+        &self.0.pollers
     }
 
     pub(crate) fn requests(&self) -> &Requests {

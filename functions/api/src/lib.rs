@@ -28,6 +28,7 @@ mod machine;
 mod nesting;
 mod observe;
 pub mod openapi;
+mod pollers;
 pub mod problem;
 mod requests;
 mod routes;

@@ -55,6 +55,16 @@ pub const FALLBACK_POLL: Duration = Duration::from_secs(1);
 /// How often ends are looked for where notifications cannot be had (a Lambda behind a proxy).
 pub const POLL: Duration = Duration::from_millis(200);
 
+/// How often tasks of an activity are looked for while a worker polls: what a worker may lose of the
+/// time of a task. One of all that poll here for the same activity looks.
+pub const ACTIVITY_POLL: Duration = Duration::from_millis(250);
+
+/// Most workers that poll at a time; each holds a request open.
+pub const MAX_POLLING: usize = 1_000;
+
+/// Longest name of a worker, in characters: Step Functions' own bound.
+pub const MAX_WORKER_CHARS: usize = 80;
+
 /// Shortest API key, in characters: 16 of base64 are 96 bits, past guessing.
 pub const MIN_KEY_CHARS: usize = 16;
 

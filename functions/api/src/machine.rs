@@ -2,9 +2,9 @@
 
 use fluxus_machine::source::Given;
 use fluxus_machine::{Branch, Definition};
-use fluxus_schema::api::WaitingFor;
+use fluxus_schema::api::{ActivityTask, WaitingFor};
 use fluxus_schema::problem::Fault;
-use fluxus_schema::{StateName, TaskToken, Timestamp};
+use fluxus_schema::{ClaimId, StateName, TaskToken, Timestamp};
 use serde_json::Value;
 
 /// The definition that a client gives, as itself or as text, if it can be run.
@@ -35,6 +35,26 @@ pub(crate) fn waiting(
     let branch: Branch = serde_json::from_str(state)?;
     let since = branch.at.timestamp();
     Ok(branch.waiting().map(|(state, reason)| (state, reason, since)))
+}
+
+/// The task that a stored branch holds for whoever takes it.
+///
+/// # Errors
+/// The stored state is not one that the machine writes.
+pub(crate) fn held(
+    claim_id: ClaimId,
+    state: &str,
+) -> Result<Option<ActivityTask>, serde_json::Error> {
+    let branch: Branch = serde_json::from_str(state)?;
+    Ok(branch.held().map(|task| ActivityTask {
+        token: task.token,
+        input: task.input,
+        claim_id,
+        state: task.state,
+        attempt: task.attempt,
+        deadline: task.deadline,
+        heartbeat_s: task.heartbeat_s,
+    }))
 }
 
 /// Whether a stored branch waits for an answer with this token.

@@ -1,5 +1,6 @@
 //! The routes, and the layers around them.
 
+mod activities;
 mod claims;
 mod explain;
 mod fluxlings;
@@ -33,6 +34,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(tasks::succeed))
         .routes(routes!(tasks::fail))
         .routes(routes!(tasks::heartbeat))
+        .routes(routes!(activities::poll))
         .routes(routes!(recipes::list))
         .routes(routes!(recipes::read, recipes::put))
         .routes(routes!(recipes::versions))

@@ -66,6 +66,7 @@ pub(crate) fn needs(items: &[Item]) -> Needs {
             }
             CoreMessage::TaskSucceeded { .. }
             | CoreMessage::TaskFailed { .. }
+            | CoreMessage::TaskStarted { .. }
             | CoreMessage::TaskHeartbeat { .. } => {
                 let key = address.as_ref().map(|at| key(at.claim_id, &at.branch_id));
                 needs.branches.extend(key);
@@ -109,6 +110,7 @@ fn address(message: &CoreMessage) -> Option<TaskAddress> {
     match message {
         CoreMessage::TaskSucceeded { token, .. }
         | CoreMessage::TaskFailed { token, .. }
+        | CoreMessage::TaskStarted { token, .. }
         | CoreMessage::TaskHeartbeat { token } => token.address().ok(),
         _ => None,
     }
@@ -126,6 +128,7 @@ impl Item {
             | CoreMessage::Stopped { claim_id, .. } => Some(*claim_id),
             CoreMessage::TaskSucceeded { .. }
             | CoreMessage::TaskFailed { .. }
+            | CoreMessage::TaskStarted { .. }
             | CoreMessage::TaskHeartbeat { .. } => self.address.as_ref().map(|at| at.claim_id),
         }
     }

@@ -14,7 +14,7 @@ use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::delegation::Delegation;
 use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
 use fluxus_schema::message::{CORE_QUEUE, CoreMessage, TaskMessage};
-use fluxus_schema::{BranchId, FluxlingName, Tenant, Timestamp};
+use fluxus_schema::{BranchId, Capability, FluxlingName, Tenant, Timestamp};
 use fluxus_store::{
     BranchKey, BranchRow, BranchStatus, Changes, End, HistoryRow, Message, Start, TimerRow,
 };
@@ -124,7 +124,11 @@ impl<'a> Out<'a> {
                 }
                 Effect::Dispatch(dispatch) => {
                     let (given, record) = self.give(subject, (&branch_id, revision), &dispatch)?;
-                    note_decision(&mut rows, &branch_id, revision, details(&record));
+                    let polled = dispatch.capability.as_ref().is_some_and(Capability::is_activity);
+                    // That workers are to poll for it is no decision.
+                    if given || !polled {
+                        note_decision(&mut rows, &branch_id, revision, details(&record));
+                    }
                     if !given {
                         held.insert(branch_id, dispatch);
                     }

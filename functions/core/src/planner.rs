@@ -111,6 +111,10 @@ impl<'a> Planner<'a> {
             (CoreMessage::TaskHeartbeat { token }, Some(at)) => {
                 run.apply(&at.branch_id, Input::TaskHeartbeat { token: token.clone() }, now)
             }
+            (CoreMessage::TaskStarted { token, worker }, Some(at)) => {
+                let started = Input::TaskStarted { token: token.clone(), worker: worker.clone() };
+                run.apply(&at.branch_id, started, now)
+            }
             (CoreMessage::TimerFired { branch_id, revision, .. }, _) => {
                 run.apply(branch_id, Input::TimerFired { revision: *revision }, now)
             }

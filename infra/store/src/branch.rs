@@ -7,8 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fluxus_postgres::Row;
 use fluxus_postgres::types::Type;
+use fluxus_postgres::{Row, Transaction};
 use fluxus_schema::id::ClaimType;
 use fluxus_schema::{
     BranchId, Capability, ClaimId, ClaimStatus, HybridTime, RecipeName, Tenant, Timestamp,
@@ -232,6 +232,33 @@ pub async fn unserved(
         })
     };
     on.query(UNSERVED, &params).await?.iter().map(read).collect()
+}
+
+/// Takes the first task of the tenant that waits for this capability, for a worker that polls for
+/// it: its branch and document. Whoever takes it must tell the core in the same transaction.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn take_unserved(
+    tx: &Transaction<'_>,
+    tenant: &Tenant,
+    capability: &Capability,
+) -> Result<Option<(BranchKey, String)>, StoreError> {
+    const TAKE: &str = "-- take an unserved branch
+        WITH found AS MATERIALIZED (
+            SELECT claim_id, branch_id FROM branch
+             WHERE unserved = $1 AND tenant = $2
+             ORDER BY claim_id, branch_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        UPDATE branch SET unserved = NULL FROM found
+         WHERE branch.claim_id = found.claim_id AND branch.branch_id = found.branch_id
+        RETURNING branch.claim_id, branch.branch_id, branch.state::text";
+    let params = [(&capability.as_str() as _, Type::TEXT), (&tenant.as_str() as _, Type::TEXT)];
+    let read = |row: &Row| {
+        let row = Columns::new(row, "branch", &["claim_id", "branch_id"]);
+        let (claim_id, branch_id) = (row.claim_id("claim_id")?, row.parse("branch_id")?);
+        Ok((BranchKey { claim_id, branch_id }, row.get("state")?))
+    };
+    tx.query(TAKE, &params).await?.first().map(read).transpose()
 }
 
 impl Store {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::api;
 
-const ROUTES: [&str; 21] = [
+const ROUTES: [&str; 22] = [
     "GET /healthz",
     "GET /metrics",
     "GET /openapi.json",
@@ -20,6 +20,7 @@ const ROUTES: [&str; 21] = [
     "GET /v1/recipes/{name}",
     "GET /v1/recipes/{name}/versions",
     "GET /v1/recipes/{name}/versions/{version}",
+    "POST /v1/activities/{name}/poll",
     "POST /v1/claims",
     "POST /v1/claims/{claim_id}/cancel",
     "POST /v1/tasks/{token}/fail",

@@ -12,7 +12,7 @@ use fluxus_schema::limits::{MAX_CAUSE_CHARS, MAX_ERROR_CHARS};
 use fluxus_schema::{
     BranchId, Capability, ClaimId, HybridTime, Json, StateName, TaskToken, Timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::effect::Dispatch;
 
@@ -215,8 +215,8 @@ pub struct Attempt {
     /// The execution whose end it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ClaimId>,
-    /// The task's input, while nobody can be given the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The task's input, while nobody can be given the task; it may be `null`.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub held: Option<Json>,
     /// What it is for, where it is a Map's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,6 +238,11 @@ pub struct Attempt {
     /// When the next heartbeat is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_due: Option<Timestamp>,
+}
+
+/// Reads what is there as given, where it is `null` too.
+fn given<'de, D: Deserializer<'de>>(document: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(document).map(Some)
 }
 
 impl Attempt {

@@ -27,8 +27,8 @@ pub(crate) enum Resource {
     Service { service: Arc<str>, action: Arc<str>, pattern: Pattern },
     /// `arn:aws:lambda:...`: a Lambda function by its ARN.
     Lambda { arn: Arc<str> },
-    /// `arn:aws:states:REGION:ACCOUNT:activity:NAME`: polled by outside workers. A task that asks
-    /// for one that does not exist fails.
+    /// `arn:aws:states:REGION:ACCOUNT:activity:NAME`: polled by outside workers. In a simulation, a
+    /// task that asks for one that does not exist fails.
     Activity { arn: Arc<str>, exists: bool },
 }
 
@@ -93,7 +93,11 @@ impl Resource {
             Self::Fluxling { capability, .. } => Some(capability.clone()),
             Self::Lambda { .. } => LAMBDA_CALL.parse().ok(),
             _ if self.invokes_lambda() => LAMBDA_INVOKE.parse().ok(),
-            _ => None,
+            Self::Activity { arn, .. } => {
+                let name = arn.rsplit(':').next().unwrap_or_default();
+                Capability::of_activity(name).ok()
+            }
+            Self::Service { .. } => None,
         }
     }
 
@@ -104,6 +108,11 @@ impl Resource {
             Self::Lambda { arn } => json!({ "FunctionName": **arn, "Payload": *input }).into(),
             _ => input,
         }
+    }
+
+    /// Whether outside workers poll for its tasks.
+    pub(crate) fn is_polled(&self) -> bool {
+        matches!(self, Self::Activity { .. })
     }
 
     fn invokes_lambda(&self) -> bool {
@@ -140,8 +149,9 @@ impl Resource {
         let (what, instead) = match self {
             Self::Fluxling { .. } => return None,
             Self::Lambda { .. } => return None,
+            Self::Activity { .. } if self.capability().is_some() => return None,
             _ if self.starts_execution() || self.invokes_lambda() => return None,
-            Self::Activity { .. } => ("an activity".to_owned(), ACTIVITY.to_owned()),
+            Self::Activity { .. } => ("an activity of that name".to_owned(), ACTIVITY.to_owned()),
             Self::Service { service, action, pattern } => {
                 let suffix = pattern.suffix();
                 (format!("`{service}:{action}{suffix}`"), instead(service, action, *pattern))
@@ -151,9 +161,7 @@ impl Resource {
     }
 }
 
-const ACTIVITY: &str = "name a capability instead, such as `fluxling:orders.approve`: its fluxlings \
-                        take tasks up as an activity's workers do; with `.waitForTaskToken` \
-                        somebody answers later, through `/v1/tasks/{token}`";
+const ACTIVITY: &str = "give the activity a name of letters, digits and `._-/`";
 
 /// What to write for an integration that Fluxus has no way to.
 fn instead(service: &str, action: &str, pattern: Pattern) -> String {

@@ -34,6 +34,8 @@ pub enum Input {
     TaskStarted {
         /// The attempt's token.
         token: TaskToken,
+        /// Who, where it said so: an activity's worker.
+        worker: Option<String>,
     },
     /// The task was done, or the callback came.
     TaskSucceeded {

@@ -385,7 +385,7 @@ impl<'a> Run<'a> {
             }
             Next::Start(n) => {
                 if let Some((id, token, _)) = pick(&self.tasks, n) {
-                    self.give(&id, Input::TaskStarted { token });
+                    self.give(&id, Input::TaskStarted { token, worker: None });
                 }
             }
             Next::Beat(n) => {

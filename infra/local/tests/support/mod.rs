@@ -92,6 +92,16 @@ impl Client {
         answer.expect("an answer").status().as_u16()
     }
 
+    /// Polls for a task of an activity, as this worker.
+    pub async fn poll(&self, activity: &str, worker: &str, wait_s: u32) -> Option<Value> {
+        let url = format!("{}/v1/activities/{activity}/poll", self.url);
+        let call = self.http.post(url).json(&serde_json::json!({ "worker": worker }));
+        let answer = call.header("prefer", format!("wait={wait_s}")).send().await;
+        let answer = answer.expect("an answer").error_for_status().expect("a task, or none");
+        let text = answer.text().await.expect("a body");
+        (!text.is_empty()).then(|| serde_json::from_str(&text).expect("JSON"))
+    }
+
     /// Asks again and again until the answer is what is looked for.
     pub async fn until<T>(&self, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
         let mut again = tokio::time::interval(LOOK_EVERY);

@@ -44,6 +44,7 @@ impl Errand {
             CoreMessage::Stopped { claim_id, .. } => Some((claim_id, Self::Stop)),
             CoreMessage::TaskSucceeded { token, .. }
             | CoreMessage::TaskFailed { token, .. }
+            | CoreMessage::TaskStarted { token, .. }
             | CoreMessage::TaskHeartbeat { token } => of_task(&token),
             CoreMessage::TimerFired { claim_id, branch_id, revision } => {
                 Some((claim_id, Self::Time(branch_id, revision)))

@@ -48,11 +48,11 @@ pub(super) struct Attempt {
     /// Whether somebody outside is to do it, or was told to.
     pub(super) waits_for_outside: bool,
     /// Whether its time is bounded.
-    pub(super) is_timed: bool,
+    pub(super) has_timeout: bool,
     /// Whether an execution that was started brings the result, with its end.
     is_sync: bool,
     /// Heartbeats make revisions that record nothing.
-    has_heartbeat: bool,
+    pub(super) has_heartbeat: bool,
 }
 
 /// What one branch recorded.
@@ -275,7 +275,7 @@ impl Attempt {
             has_callback: resource.ends_with(".waitForTaskToken"),
             waits_for_outside: event.kind == EventKind::ActivityScheduled,
             is_sync: resource.ends_with(".sync") || resource.ends_with(".sync:2"),
-            is_timed: event.has("timeoutInSeconds") || event.has("heartbeatInSeconds"),
+            has_timeout: event.has("timeoutInSeconds"),
             has_heartbeat: event.has("heartbeatInSeconds"),
         }
     }

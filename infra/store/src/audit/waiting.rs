@@ -71,11 +71,15 @@ impl Look<'_> {
     /// What an open branch lacks to go on; nothing where something will come.
     fn missing(&self, branch: &Branch) -> Option<&'static str> {
         if let Some(attempt) = self.story.open_attempt(&branch.branch_id) {
-            if attempt.is_timed && !self.will_be_woken(branch) {
+            let task = Errand::Task(branch.branch_id.clone(), attempt.revision);
+            // Nobody can send heartbeats for a task that nobody was given yet.
+            let is_waiting =
+                branch.is_unserved || (attempt.waits_for_outside && self.errands.contains(&task));
+            let is_timed = attempt.has_timeout || (attempt.has_heartbeat && !is_waiting);
+            if is_timed && !self.will_be_woken(branch) {
                 return Some("waits for a task without the timer that bounds it");
             }
             let is_due = |timer: &&Timer| timer.is_due && timer.key == branch.branch_id.as_str();
-            let task = Errand::Task(branch.branch_id.clone(), attempt.revision);
             let comes = attempt.waits_for_outside
                 || branch.is_unserved
                 || self.errands.contains(&task)

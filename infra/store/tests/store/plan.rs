@@ -66,6 +66,8 @@ async fn every_hot_query_goes_by_its_index() -> Done {
     let capability = ["c".parse()?];
     branch::unserved(&store.session().await?, &capability, 10).await?;
     check!(["branch_unserved"]);
+    in_tx!(store, |tx| branch::take_unserved(&tx, &tenant(), &capability[0]).await?);
+    check!(["branch_unserved"]);
     store.waiting(id(9)).await?;
     store.children(id(9)).await?;
     check!(["branch_pkey"]);

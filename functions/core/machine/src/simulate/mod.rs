@@ -133,8 +133,8 @@ impl Simulation<'_> {
             let mock = answer(self.mocks, &dispatch.state, *attempt);
             *attempt += 1;
             if mock.is_none_or(Mock::begins) {
-                let token = dispatch.token.clone();
-                let _ = self.execution.apply(&branch, Input::TaskStarted { token }, self.now);
+                let started = Input::TaskStarted { token: dispatch.token.clone(), worker: None };
+                let _ = self.execution.apply(&branch, started, self.now);
             }
             match (mock, port) {
                 (Some(mock), Some(Port::Read { asked, .. })) => {

@@ -131,7 +131,7 @@ impl Run<'_> {
         let input = match (byte % 8, token) {
             (0..=2, Some(token)) => Input::TaskSucceeded { token, output: output(), report: None },
             (3, Some(token)) => Input::TaskFailed { token, failure: failure(), report: None },
-            (4, Some(token)) => Input::TaskStarted { token },
+            (4, Some(token)) => Input::TaskStarted { token, worker: None },
             (5, Some(token)) => Input::TaskHeartbeat { token },
             (7, _) if byte > 200 => {
                 Input::Stopped { status: ClaimStatus::Aborted, failure: failure() }

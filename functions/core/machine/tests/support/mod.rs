@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
             Failure { error: given(error), cause: given(cause) }
         };
         let input = match on {
-            Started(_) => Input::TaskStarted { token },
+            Started(_) => Input::TaskStarted { token, worker: None },
             Beat(_) => Input::TaskHeartbeat { token },
             CallbackBeat(_) => Input::TaskHeartbeat { token: callback() },
             Ok(_, output) => {

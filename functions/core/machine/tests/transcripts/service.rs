@@ -186,6 +186,7 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
     };
     let all = [
         "arn:aws:states:us-east-1:1:activity:a",
+        "arn:aws:states:us-east-1:1:activity:to do",
         "arn:aws:states:::http:invoke",
         "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
         "arn:aws:states:::aws-sdk:s3:getObject",
@@ -199,7 +200,7 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
     ]
     .map(told);
     expect![[r#"
-        /States/Ask/Resource: an activity runs only in a simulation, with mocks; name a capability instead, such as `fluxling:orders.approve`: its fluxlings take tasks up as an activity's workers do; with `.waitForTaskToken` somebody answers later, through `/v1/tasks/{token}`
+        /States/Ask/Resource: an activity of that name runs only in a simulation, with mocks; give the activity a name of letters, digits and `._-/`
         /States/Ask/Resource: `http:invoke` runs only in a simulation, with mocks; use `fluxling:http.request`
         /States/Ask/Resource: `sqs:sendMessage.waitForTaskToken` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:sqs.sendMessage.waitForTaskToken`
         /States/Ask/Resource: `aws-sdk:s3:getObject` runs only in a simulation, with mocks; write a fluxling that does it and name its capability, such as `fluxling:s3.getObject`

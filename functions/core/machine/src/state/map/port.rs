@@ -158,7 +158,7 @@ pub(crate) fn on_event(
     let Kind::Map(map) = &state.kind else { return None };
     let distributed = map.distributed.as_deref()?;
     match event {
-        Input::TaskStarted { token } if token == task.token && !task.started => {
+        Input::TaskStarted { token, .. } if token == task.token && !task.started => {
             task.started = true;
             Some(Go::Await(Status::AwaitingTask { visit, task }))
         }

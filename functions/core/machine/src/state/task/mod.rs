@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fluxus_schema::history::{Details, EventKind};
 use fluxus_schema::id::TaskAddress;
-use fluxus_schema::{ClaimId, Json, TaskToken};
+use fluxus_schema::{ClaimId, Json, TaskToken, Timestamp};
 use serde_json::{Value, json};
 
 use super::or_fail;
@@ -67,7 +67,7 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, task: &Task, visit: 
             .resource
             .starts_execution()
             .then(|| Nested { claim_id: claim_id(stepper), pattern });
-        let after = |seconds| stepper.now.plus(Duration::from_secs(seconds));
+        let after = |seconds| after(stepper.now, seconds);
         let attempt = Attempt {
             token: token.clone(),
             callback,
@@ -138,8 +138,19 @@ pub(crate) fn on_event(
     let is_callback = |token: &TaskToken| task.callback.as_ref() == Some(token);
     let names = resource.names();
     match event {
-        Input::TaskStarted { token } if is_attempt(&token) && !task.started => {
-            start(stepper, resource, &mut task);
+        Input::TaskStarted { token, worker } if is_attempt(&token) && !task.started => {
+            let details = match resource {
+                Resource::Activity { .. } => {
+                    Details::new().with_some("workerName", worker.as_deref())
+                }
+                _ => resource.details(),
+            };
+            stepper.record(names.started, details);
+            task.started = true;
+            // Until somebody polled for it, nobody could send heartbeats.
+            if task.held.take().is_some() {
+                task.heartbeat_due = task.heartbeat_s.map(|s| after(stepper.now, s));
+            }
             Some(watch(stepper, visit, task))
         }
         // Whoever took the request has handed it on; now the callback must come.
@@ -187,15 +198,14 @@ pub(crate) fn on_event(
         }
         Input::TaskHeartbeat { token } if is_attempt(&token) || is_callback(&token) => {
             let seconds = task.heartbeat_s?;
-            task.heartbeat_due = Some(stepper.now.plus(Duration::from_secs(seconds)));
+            task.heartbeat_due = Some(after(stepper.now, seconds));
             Some(watch(stepper, visit, task))
         }
         Input::TimerFired { revision: of } if of == revision => {
-            let passed =
-                |due: Option<fluxus_schema::Timestamp>| due.is_some_and(|due| due <= stepper.now);
+            let passed = |due: Option<Timestamp>| due.is_some_and(|due| due <= stepper.now);
             let timeout = Failure { error: Some("States.Timeout".to_owned()), cause: None };
             let failed = match (passed(task.deadline), passed(task.heartbeat_due)) {
-                (true, _) if task.held.is_some() => nobody(&task).into(),
+                (true, _) if task.held.is_some() && !resource.is_polled() => nobody(&task).into(),
                 (true, _) => Failed::from(timeout),
                 (false, true) => {
                     Failed { also: Some(retry::HEARTBEAT_TIMEOUT), ..Failed::from(timeout) }
@@ -207,6 +217,10 @@ pub(crate) fn on_event(
         }
         _ => None,
     }
+}
+
+fn after(now: Timestamp, seconds: u64) -> Timestamp {
+    now.plus(Duration::from_secs(seconds))
 }
 
 /// The request was handed over: what comes of it is told later.
