@@ -1,6 +1,6 @@
 //! The core's picture of the fluxlings: a snapshot of the store, with what happened since.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -112,6 +112,14 @@ impl Registry {
         picture.peers = peers;
         picture.seen_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// The queues of all who are registered, each once.
+    pub(crate) fn queues(&self) -> Vec<QueueName> {
+        let picture = self.picture();
+        let of = |peer: &Peer| QueueName::new(&peer.fluxling.manifest.queue).ok();
+        let queues: BTreeSet<_> = picture.peers.values().flatten().filter_map(of).collect();
+        queues.into_iter().collect()
     }
 
     /// Every capability that somebody offers who takes tasks now, by tenant.

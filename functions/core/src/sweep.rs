@@ -65,8 +65,8 @@ impl Core {
         let now = clock::now();
         let (timers, next_due) = self.sweep_timers(now).await?;
         let outbox = self.outbound().relay(before(now, OUTBOX_GRACE), MAX_SWEPT).await?;
-        let dead_letters = self.sweep_dead_letters().await?;
         self.refresh_registry().await;
+        let dead_letters = self.sweep_dead_letters().await?;
         let unserved = self.sweep_unserved().await?;
         Ok(Swept { timers, outbox, dead_letters, unserved, next_due })
     }
@@ -108,7 +108,9 @@ impl Core {
     /// A task message that no fluxling could handle fails its task, so that no claim hangs.
     async fn sweep_dead_letters(&self) -> Result<usize, CoreError> {
         let queue = self.outbound().queue();
-        let letters = queue.dead_letters(MAX_SWEPT).await?;
+        let mut queues = self.0.registry.queues();
+        queues.push(self.core_queue().clone());
+        let letters = queue.dead_letters(&queues, MAX_SWEPT).await?;
         if letters.is_empty() {
             return Ok(0);
         }

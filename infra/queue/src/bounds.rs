@@ -12,8 +12,9 @@ pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 /// The longest wait of one receive: what SQS allows (`WaitTimeSeconds`).
 pub const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// The largest body: what SQS allows since August 2025 (256 KiB before).
-pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The largest body: what fits into one invocation of a Lambda function, which is where most bodies
+/// go. SQS itself takes less; what is past that goes by reference.
+pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// How often a message is received before it goes to the dead letters: enough to ride out a
 /// restart, few enough that a message that cannot be handled does not go round for long.

@@ -2,6 +2,9 @@
 //!
 //! Each case uses queues of its own, so an adapter may hand out the same instance every time and
 //! may hold other messages. Nothing sleeps: delays are waited for by receiving.
+//!
+//! Where the service behind an adapter cannot do something, the adapter says so in its
+//! [`Promises`]; all others are held to it.
 
 // A suite of tests: ending loudly at the first surprise is its purpose.
 #![allow(clippy::expect_used)]
@@ -14,6 +17,7 @@ mod time;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::{Outgoing, Queue, QueueName, Receive, Received};
@@ -33,8 +37,9 @@ const SHORT: Duration = Duration::from_millis(300);
 /// At the first thing that is not as it must be.
 pub async fn run<F>(make: impl Fn() -> F)
 where
-    F: Future<Output = Arc<dyn Queue>>,
+    F: Future<Output: Into<Subject>>,
 {
+    let make = async || -> Subject { make().await.into() };
     delivery::what_is_sent_is_received_until_deleted(make().await).await;
     delivery::a_batch_goes_to_many_queues(make().await).await;
     delivery::a_receive_takes_no_more_than_asked(make().await).await;
@@ -52,10 +57,71 @@ where
     bounds::past_a_bound_nothing_is_done(make().await).await;
 }
 
-/// A queue that nobody else uses.
-fn fresh_queue() -> QueueName {
-    let name = format!("conformance-{}", Uuid::now_v7().simple());
-    QueueName::new(&name).expect("a valid name")
+/// An adapter under test.
+#[derive(Clone)]
+pub struct Subject {
+    queue: Arc<dyn Queue>,
+    promises: Promises,
+    create: Option<Create>,
+}
+
+/// Makes a queue and its dead-letter queue.
+type Create = Arc<dyn Fn(QueueName) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What an adapter promises beyond what all do.
+#[derive(Clone, Copy, Debug)]
+pub struct Promises {
+    /// What delays, waits and visibility timeouts are rounded up to.
+    pub granularity: Duration,
+    /// Whether an empty body is carried.
+    pub empty_bodies: bool,
+    /// Whether the depth tells the age of the oldest ready message.
+    pub oldest_age: bool,
+}
+
+impl Default for Promises {
+    /// Everything.
+    fn default() -> Self {
+        Self { granularity: Duration::ZERO, empty_bodies: true, oldest_age: true }
+    }
+}
+
+impl From<Arc<dyn Queue>> for Subject {
+    fn from(queue: Arc<dyn Queue>) -> Self {
+        Self { queue, promises: Promises::default(), create: None }
+    }
+}
+
+impl Subject {
+    /// The same adapter, held to less.
+    #[must_use]
+    pub fn promising(self, promises: Promises) -> Self {
+        Self { promises, ..self }
+    }
+
+    /// The same adapter, for a service where queues must be made first.
+    #[must_use]
+    pub fn creating(
+        self,
+        create: impl Fn(QueueName) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { create: Some(Arc::new(create)), ..self }
+    }
+
+    /// A queue that nobody else uses.
+    async fn fresh_queue(&self) -> QueueName {
+        let name = format!("conformance-{}", Uuid::now_v7().simple());
+        let name = QueueName::new(&name).expect("a valid name");
+        if let Some(create) = &self.create {
+            create(name.clone()).await;
+        }
+        name
+    }
+
+    /// A delay or visibility timeout that a case waits for.
+    fn short(&self) -> Duration {
+        SHORT.max(self.promises.granularity)
+    }
 }
 
 async fn send(queue: &dyn Queue, name: &QueueName, bodies: &[&str]) {

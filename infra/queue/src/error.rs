@@ -1,5 +1,8 @@
 //! What can go wrong with a queue.
 
+use std::error::Error;
+
+#[cfg(feature = "postgres")]
 use fluxus_postgres::DatabaseError;
 
 /// A failure of a queue operation.
@@ -32,7 +35,19 @@ pub enum QueueError {
     #[error("a message body holds a NUL character, which JSON text cannot")]
     InvalidBody,
 
+    /// The queue's service failed or refused. Ask [`QueueError::is_transient`] whether to try again.
+    #[error("cannot {action}")]
+    Service {
+        /// What was attempted: "send 3 of 10 messages to `core`".
+        action: String,
+        /// Whether the same call may succeed later.
+        is_transient: bool,
+        /// Why it failed.
+        source: Box<dyn Error + Send + Sync>,
+    },
+
     /// The queue's database failed. Ask [`QueueError::is_transient`] whether to try again.
+    #[cfg(feature = "postgres")]
     #[error("cannot {action}")]
     Database {
         /// What was attempted.
@@ -47,10 +62,13 @@ impl QueueError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::InvalidName { .. } | Self::PastBound { .. } | Self::InvalidBody => false,
+            Self::Service { is_transient, .. } => *is_transient,
+            #[cfg(feature = "postgres")]
             Self::Database { source, .. } => source.is_transient(),
         }
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn database(action: &'static str) -> impl FnOnce(DatabaseError) -> Self {
         move |source| Self::Database { action, source }
     }

@@ -126,8 +126,12 @@ impl Queue for MemoryQueue {
         Ok(queues.iter().map(|queue| shelf.depth(queue, now)).collect())
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        Ok(self.shelf().unreported(limit))
+    async fn dead_letters(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        Ok(self.shelf().unreported(queues, limit))
     }
 
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {

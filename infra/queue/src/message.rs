@@ -141,7 +141,8 @@ pub struct Depth {
     pub delayed: u64,
     /// Messages of this queue among the dead letters.
     pub dead: u64,
-    /// For how long the oldest ready message has been ready.
+    /// For how long the oldest ready message has been ready; none where nothing is ready, or the
+    /// adapter cannot tell.
     pub oldest_ready_age: Option<Duration>,
 }
 
@@ -158,7 +159,7 @@ pub struct DeadLetter {
     pub receive_count: u32,
     /// Why it is dead.
     pub reason: String,
-    /// Since when, in milliseconds since 1970.
+    /// Since when, in milliseconds since 1970; where the adapter cannot tell, when it was sent.
     pub dead_at_ms: i64,
 }
 

@@ -12,13 +12,15 @@ use crate::{
 /// no promised order, and again after its visibility timeout unless it is deleted. A message that
 /// was received too often becomes a dead letter.
 ///
-/// A queue needs no creation: it is there when something was sent to it.
+/// The caller creates no queues: each is there when something is sent to it, or was made with the
+/// stack, together with its dead-letter queue.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
-    /// Sends messages, to any queues: all of them or, on an error that is not transient, none.
+    /// Sends messages, to any queues.
     ///
     /// # Errors
-    /// [`QueueError`]; nothing was sent if a bound was passed.
+    /// [`QueueError`]; nothing was sent if a bound was passed. Otherwise some may have been, where
+    /// the adapter has no transactions: send all of them again.
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError>;
 
     /// Takes messages that are ready, and waits for the first if there is none. Returns as soon as
@@ -57,13 +59,19 @@ pub trait Queue: Send + Sync + 'static {
     /// [`QueueError`].
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError>;
 
-    /// Dead letters of any queue that are not marked as reported yet, oldest first.
+    /// Dead letters of these queues that are not marked as reported yet; at most `limit`, and fewer
+    /// where the adapter cannot see all at once.
     ///
     /// # Errors
     /// [`QueueError`].
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
+    async fn dead_letters(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError>;
 
-    /// Marks dead letters as reported. They stay, for a person to look at.
+    /// Marks dead letters as reported. They stay, for a person to look at. An adapter may show them
+    /// again after a while: to report a letter twice must do no harm.
     ///
     /// # Errors
     /// [`QueueError`]; on a transient one, mark again.

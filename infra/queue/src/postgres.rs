@@ -23,9 +23,13 @@ use wake::Wakers;
 
 pub use receive::Taken;
 
-/// The SQL that creates the queue's tables, in a schema of their own. The store's migrations
-/// include it; it is run once and never edited: a change is another migration.
-pub const MIGRATION: &str = include_str!("postgres/migration.sql");
+/// The SQL that creates the queue's tables, in a schema of their own. Each of its parts is run once
+/// and never edited: a change is another part.
+pub const MIGRATION: &str =
+    concat!(include_str!("postgres/migration.sql"), include_str!("postgres/larger_bodies.sql"));
+
+/// The part of [`MIGRATION`] that tables of an older version lack.
+const LARGER_BODIES: &str = include_str!("postgres/larger_bodies.sql");
 
 /// How a [`PostgresQueue`] works.
 #[derive(Clone, Copy, Debug)]
@@ -189,8 +193,12 @@ impl Queue for PostgresQueue {
         state::depth(&self.database, queues).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        state::dead_letters(&self.database, limit).await
+    async fn dead_letters(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        state::dead_letters(&self.database, queues, limit).await
     }
 
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {

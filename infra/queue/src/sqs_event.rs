@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bodies::{self, Bodies, Resolved};
 use crate::{MessageId, Receipt, Received};
 
 /// What SQS hands to a function.
@@ -68,4 +69,11 @@ impl From<SqsMessage> for Received {
             sent_at_ms: message.attributes.sent_timestamp.parse().unwrap_or_default(),
         }
     }
+}
+
+/// The messages of an event, with the bodies that they refer to. Those that are not resolved are to
+/// be reported as failed, so that they come again.
+pub async fn resolve(event: SqsEvent, bodies: Option<&dyn Bodies>) -> Resolved {
+    let messages = event.records.into_iter().map(Received::from).collect();
+    bodies::resolve(messages, bodies).await
 }

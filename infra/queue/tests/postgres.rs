@@ -1,5 +1,6 @@
 //! What only the Postgres adapter promises: transactions, constant cost, plans, other processes.
 
+#![cfg(feature = "postgres")]
 #![allow(clippy::expect_used)]
 
 mod support;
@@ -7,6 +8,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use fluxus_postgres::{Database, Options};
+use fluxus_queue::bounds::MAX_BODY_BYTES;
 use fluxus_queue::{
     Outgoing, PostgresQueue, PostgresQueueOptions, Queue, QueueName, Receipt, Receive, Received,
 };
@@ -104,4 +106,17 @@ async fn setup_can_be_run_twice_and_together() {
         futures::join!(PostgresQueue::setup(&database), PostgresQueue::setup(&database));
     one.and(two).expect("setup");
     PostgresQueue::setup(&database).await.expect("setup");
+}
+
+#[tokio::test]
+async fn tables_of_an_older_version_get_room_for_larger_bodies() {
+    let test = fluxus_test_support::database().await;
+    let database = Database::connect(test.url(), Options::default()).await.expect("a database");
+    let session = database.session().await.expect("a session");
+    session.batch(include_str!("../src/postgres/migration.sql")).await.expect("old tables");
+    PostgresQueue::setup(&database).await.expect("setup");
+    let options = PostgresQueueOptions::default();
+    let queue = PostgresQueue::new(database, options).await.expect("a queue");
+    let largest = Outgoing::new(name(), "x".repeat(MAX_BODY_BYTES));
+    queue.send(vec![largest]).await.expect("send");
 }

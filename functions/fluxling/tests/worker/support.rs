@@ -83,8 +83,12 @@ impl Queue for CountedQueue {
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError> {
         self.0.depth(queues).await
     }
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        self.0.dead_letters(limit).await
+    async fn dead_letters(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.0.dead_letters(queues, limit).await
     }
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
         self.0.mark_reported(letters).await
@@ -124,7 +128,7 @@ pub struct Bench {
     pub worker: Worker,
     pub calls: Arc<Calls>,
     pub clock: Clock,
-    name: QueueName,
+    pub name: QueueName,
 }
 
 /// How long messages stay hidden here.

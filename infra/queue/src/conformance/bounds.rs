@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LONG, fresh_queue, send, take};
+use super::{LONG, Subject, send, take};
 use crate::bounds::{
     MAX_BODY_BYTES, MAX_DELAY, MAX_GROUP_CHARS, MAX_RECEIVE, MAX_VISIBILITY, MAX_WAIT,
 };
-use crate::{Outgoing, Queue, QueueError, Receive};
+use crate::{Outgoing, QueueError, Receive};
 
 /// The least that is too much.
 const MORE: Duration = Duration::from_millis(1);
 
-pub(super) async fn past_a_bound_nothing_is_done(queue: Arc<dyn Queue>) {
-    let name = fresh_queue();
+pub(super) async fn past_a_bound_nothing_is_done(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
     let message = |body: String| Outgoing::new(name.clone(), body);
     let small = || message("{}".to_owned());
     let bad = [

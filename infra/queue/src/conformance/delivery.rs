@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{LONG, PATIENCE, bodies, fresh_queue, send, take, wait_for_one};
-use crate::{Outgoing, Queue, Receipt, Receive};
+use super::{LONG, PATIENCE, Subject, bodies, send, take, wait_for_one};
+use crate::{Outgoing, Receipt, Receive};
 
-pub(super) async fn what_is_sent_is_received_until_deleted(queue: Arc<dyn Queue>) {
-    let name = fresh_queue();
+pub(super) async fn what_is_sent_is_received_until_deleted(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
     send(&*queue, &name, &[r#"{"a":1}"#]).await;
     let received = take(&*queue, &name, 10).await;
     assert_eq!(bodies(&received), [r#"{"a":1}"#]);
@@ -24,8 +25,9 @@ pub(super) async fn what_is_sent_is_received_until_deleted(queue: Arc<dyn Queue>
     assert_eq!((depth[0].ready, depth[0].in_flight), (0, 0), "a deleted message is gone");
 }
 
-pub(super) async fn a_batch_goes_to_many_queues(queue: Arc<dyn Queue>) {
-    let names = [fresh_queue(), fresh_queue()];
+pub(super) async fn a_batch_goes_to_many_queues(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let names = [subject.fresh_queue().await, subject.fresh_queue().await];
     let to = |at: usize, body: &str| Outgoing::new(names[at].clone(), body);
     let batch = vec![to(0, "1"), to(1, "2").in_group("acme"), to(0, "3")];
     queue.send(batch).await.expect("send");
@@ -34,8 +36,9 @@ pub(super) async fn a_batch_goes_to_many_queues(queue: Arc<dyn Queue>) {
     queue.send(Vec::new()).await.expect("an empty batch is nothing to do");
 }
 
-pub(super) async fn a_receive_takes_no_more_than_asked(queue: Arc<dyn Queue>) {
-    let name = fresh_queue();
+pub(super) async fn a_receive_takes_no_more_than_asked(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
     send(&*queue, &name, &["1", "2", "3", "4", "5"]).await;
     assert!(take(&*queue, &name, 0).await.is_empty());
     let mut received = take(&*queue, &name, 3).await;
@@ -44,11 +47,14 @@ pub(super) async fn a_receive_takes_no_more_than_asked(queue: Arc<dyn Queue>) {
     assert_eq!(bodies(&received), ["1", "2", "3", "4", "5"]);
 }
 
-pub(super) async fn bodies_come_back_as_they_were(queue: Arc<dyn Queue>) {
-    let name = fresh_queue();
+pub(super) async fn bodies_come_back_as_they_were(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
     let large = format!("\"{}\"", "ä".repeat(100_000));
     let odd = "{\"text\": \"🦀 'quoted' \\\\ {a,b} \\u0001 \u{85}\"}\n";
-    for body in [odd, large.as_str(), "", "NULL"] {
+    // The empty text is no JSON, so an adapter may refuse it.
+    let empty = subject.promises.empty_bodies.then_some("");
+    for body in [odd, large.as_str(), "NULL"].into_iter().chain(empty) {
         send(&*queue, &name, &[body]).await;
         let received = wait_for_one(&*queue, &name, LONG).await;
         assert_eq!(received.body, body);
@@ -56,10 +62,11 @@ pub(super) async fn bodies_come_back_as_they_were(queue: Arc<dyn Queue>) {
     }
 }
 
-pub(super) async fn receivers_at_the_same_time_never_share_a_message(queue: Arc<dyn Queue>) {
+pub(super) async fn receivers_at_the_same_time_never_share_a_message(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
     /// More than one receive takes, so that the receivers really compete.
     const MESSAGES: usize = 300;
-    let name = fresh_queue();
+    let name = subject.fresh_queue().await;
     let texts: Vec<String> = (0..MESSAGES).map(|number| number.to_string()).collect();
     send(&*queue, &name, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let receivers: Vec<_> = (0..4)
@@ -87,8 +94,9 @@ pub(super) async fn receivers_at_the_same_time_never_share_a_message(queue: Arc<
     assert_eq!((received.len(), distinct.len()), (MESSAGES, MESSAGES));
 }
 
-pub(super) async fn a_waiting_receiver_is_woken(queue: Arc<dyn Queue>) {
-    let name = fresh_queue();
+pub(super) async fn a_waiting_receiver_is_woken(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
     let waiting = {
         let (queue, name) = (queue.clone(), name.clone());
         tokio::spawn(async move { wait_for_one(&*queue, &name, LONG).await })
@@ -104,8 +112,9 @@ pub(super) async fn a_waiting_receiver_is_woken(queue: Arc<dyn Queue>) {
     assert!(took < Duration::from_secs(2), "woken, not polled: it took {took:?}");
 }
 
-pub(super) async fn several_waiting_receivers_are_all_served(queue: Arc<dyn Queue>) {
-    let name = fresh_queue();
+pub(super) async fn several_waiting_receivers_are_all_served(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
     let waiting: Vec<_> = (0..4)
         .map(|_| {
             let (queue, name) = (queue.clone(), name.clone());
@@ -126,10 +135,13 @@ pub(super) async fn several_waiting_receivers_are_all_served(queue: Arc<dyn Queu
     assert!(took < Duration::from_secs(3), "woken, not polled: it took {took:?}");
 }
 
-pub(super) async fn an_empty_queue_ends_the_wait_empty(queue: Arc<dyn Queue>) {
+pub(super) async fn an_empty_queue_ends_the_wait_empty(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
     let wait = Duration::from_millis(50);
     let request = Receive { max: 1, wait, visibility: LONG };
     let began = Instant::now();
-    assert!(queue.receive(&fresh_queue(), request).await.expect("receive").is_empty());
+    assert!(
+        queue.receive(&subject.fresh_queue().await, request).await.expect("receive").is_empty()
+    );
     assert!(began.elapsed() >= wait && began.elapsed() < PATIENCE);
 }

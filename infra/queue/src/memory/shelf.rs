@@ -120,8 +120,9 @@ impl Shelf {
         }
     }
 
-    pub(super) fn unreported(&self, limit: usize) -> Vec<DeadLetter> {
-        let letters = self.dead.values().filter(|dead| !dead.is_reported);
+    pub(super) fn unreported(&self, queues: &[QueueName], limit: usize) -> Vec<DeadLetter> {
+        let is_asked = |dead: &&Dead| !dead.is_reported && queues.contains(&dead.letter.queue);
+        let letters = self.dead.values().filter(is_asked);
         letters.take(limit).map(|dead| dead.letter.clone()).collect()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
 
-use super::MIGRATION;
+use super::{LARGER_BODIES, MIGRATION};
 use crate::{DeadLetter, DeadLetterId, Depth, QueueError, QueueName, Receipt};
 
 /// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
@@ -34,6 +34,11 @@ pub(super) fn micros(duration: Duration) -> i64 {
 }
 
 pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
+    const HAS_LARGER_BODIES: &str = "
+        SELECT FROM pg_constraint
+         WHERE conname = 'message_body_check'
+           AND conrelid = 'fluxus_queue.message'::regclass
+           AND pg_get_constraintdef(oid) LIKE '%6291456%'";
     let mut session = database.session().await?;
     let tx = session.begin().await?;
     let lock: Param<'_> = (&SETUP_LOCK, Type::INT8);
@@ -41,6 +46,8 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
     let is_there = tx.query("SELECT FROM pg_tables WHERE schemaname = 'fluxus_queue'", &[]).await?;
     if is_there.is_empty() {
         tx.batch(MIGRATION).await?;
+    } else if tx.query(HAS_LARGER_BODIES, &[]).await?.is_empty() {
+        tx.batch(LARGER_BODIES).await?;
     }
     tx.commit().await
 }
@@ -159,6 +166,7 @@ fn count(row: &Row, column: &str) -> u64 {
 
 pub(super) async fn dead_letters(
     database: &Database,
+    queues: &[QueueName],
     limit: usize,
 ) -> Result<Vec<DeadLetter>, QueueError> {
     const UNREPORTED: &str = "
@@ -166,11 +174,15 @@ pub(super) async fn dead_letters(
         SELECT message_id, queue, body, receive_count, reason,
                (extract(epoch FROM dead_at) * 1000)::bigint AS dead_at_ms
           FROM fluxus_queue.dead_letter
-         WHERE reported_at IS NULL
+         WHERE reported_at IS NULL AND queue = ANY ($1)
          ORDER BY dead_at, message_id
-         LIMIT $1";
+         LIMIT $2";
+    let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let run = async { database.session().await?.query(UNREPORTED, &[(&limit, Type::INT8)]).await };
+    let run = async {
+        let params: [Param<'_>; 2] = [(&names, Type::TEXT_ARRAY), (&limit, Type::INT8)];
+        database.session().await?.query(UNREPORTED, &params).await
+    };
     let rows = run.await.map_err(QueueError::database("read dead letters"))?;
     rows.iter().map(dead_letter).collect()
 }
