@@ -8,6 +8,8 @@
 // Tests are the callers: a loud end with the reason is what they want from here.
 #![allow(clippy::panic)]
 
+#[cfg(feature = "aws")]
+pub mod aws;
 mod server;
 mod template;
 
