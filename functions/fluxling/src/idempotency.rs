@@ -7,6 +7,8 @@
 //! only where a worker died between the handler's end and `complete`.
 
 pub mod conformance;
+#[cfg(feature = "aws")]
+mod dynamo;
 mod memory;
 
 use std::error::Error;
@@ -15,6 +17,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fluxus_schema::{Json, TaskToken};
 
+#[cfg(feature = "aws")]
+pub use dynamo::{DynamoIdempotency, IDEMPOTENCY_TABLE};
 pub use memory::MemoryIdempotency;
 
 /// What [`Idempotency::begin`] found for a task.
@@ -29,7 +33,7 @@ pub enum Begin {
 }
 
 /// A record of tasks begun and done. Every method takes a batch and must cost a constant number of
-/// calls to what is behind it.
+/// calls to what is behind it, or calls that are made side by side.
 ///
 /// Outcomes must be kept for as long as a message can be delivered again: on SQS, 14 days at most.
 #[async_trait]

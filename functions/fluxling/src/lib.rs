@@ -60,6 +60,8 @@ mod worker;
 pub use clock::Clock;
 pub use error::TaskError;
 pub use fluxling::Fluxling;
+#[cfg(feature = "aws")]
+pub use idempotency::DynamoIdempotency;
 pub use idempotency::{Begin, Idempotency, IdempotencyError, MemoryIdempotency};
 pub use task::Task;
 pub use worker::{BatchOutcome, NotHandled, Reason, Worker, run};

@@ -17,7 +17,7 @@ fn event() -> SqsEvent {
 async fn a_batch_is_answered_and_what_failed_is_reported() {
     let double = |task: Task<i64>| async move { Ok(task.input * 2) };
     let bench = Bench::new(Fluxling::new("math").capability("math.double", double));
-    let response = handle_event(&bench.worker, event(), None).await;
+    let response = handle_event(&bench.worker, event(), None, None).await;
     let want = json!({"batchItemFailures": [
         {"itemIdentifier": "2e1424d4-f796-459a-8184-9c92662be6da"},
     ]});
