@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use fluxling_lambda::Endpoint;
 use fluxus_local::examples::EXAMPLES;
 use fluxus_local::{ApiKeys, Auth, DatabaseChoice, ListenError, Options, Progress, System};
 use fluxus_postgres::{ClusterError, DatabaseError};
@@ -70,6 +71,10 @@ pub struct Args {
     /// without it
     #[arg(long, value_name = "DIR", env = "FLUXUS_ITEMS_FOLDER")]
     pub items_folder: Option<PathBuf>,
+    /// Where Lambda functions are invoked that recipes name: an endpoint that asks for no signature,
+    /// such as that of `sam local start-lambda`; none without it
+    #[arg(long, value_name = "URL", env = "FLUXUS_LAMBDA_URL")]
+    pub lambda_url: Option<String>,
 }
 
 /// Runs the system until Ctrl-C.
@@ -144,6 +149,11 @@ fn options(args: &Args) -> anyhow::Result<(Options, Option<String>)> {
     options.progress = Arc::new(|progress| say(&told(progress)));
     let allow = args.http_allow.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty());
     options.items_folder = args.items_folder.clone();
+    if let Some(url) = args.lambda_url.as_deref().filter(|url| !url.is_empty()) {
+        let endpoint =
+            Endpoint::new(url).map_err(|error| Usage(format!("--lambda-url: {error}")))?;
+        options.fluxlings.push(fluxling_lambda::fluxling(Arc::new(endpoint)));
+    }
     options.http_allow = allow
         .map(|entry| entry.parse().map_err(|error| Usage(format!("--http-allow: {error}"))))
         .collect::<Result<_, _>>()?;
