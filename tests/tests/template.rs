@@ -74,7 +74,10 @@ fn roles_have_policies_of_our_own_only() {
         }
         for (name, function) in resources(&template, "AWS::Serverless::Function") {
             let properties = &function["Properties"];
-            assert!(properties["Policies"].is_null(), "{file}: {name} has policies beside its role");
+            assert!(
+                properties["Policies"].is_null(),
+                "{file}: {name} has policies beside its role"
+            );
         }
     }
 }
@@ -114,7 +117,10 @@ fn every_queue_is_encrypted_and_has_dead_letters() {
             let letters = queues.iter().find(|(name, _)| name == target);
             let letters = letters.unwrap_or_else(|| panic!("{place} has no dead-letter queue"));
             let letters = &letters.1["Properties"];
-            assert!(letters.get("RedriveAllowPolicy").is_some(), "{file}: {target} takes any queue's");
+            assert!(
+                letters.get("RedriveAllowPolicy").is_some(),
+                "{file}: {target} takes any queue's"
+            );
             let kept = |queue: &Value| queue["MessageRetentionPeriod"].as_u64().unwrap_or_default();
             assert!(kept(letters) > kept(properties), "{place}: dead letters go before the living");
         }
@@ -163,7 +169,10 @@ fn every_function_is_traced_and_keeps_its_log() {
     for (file, template) in templates() {
         for (name, log) in resources(&template, "AWS::Logs::LogGroup") {
             let days = &log["Properties"]["RetentionInDays"];
-            assert_eq!(days["Ref"], "LogRetentionDays", "{file}: {name} has a retention of its own");
+            assert_eq!(
+                days["Ref"], "LogRetentionDays",
+                "{file}: {name} has a retention of its own"
+            );
         }
     }
     for (name, function) in functions() {
@@ -254,7 +263,8 @@ fn what_holds_data_is_private_and_encrypted() {
             let properties = &bucket["Properties"];
             assert!(!properties["BucketEncryption"].is_null(), "{file}: {name} is not encrypted");
             let blocks = properties["PublicAccessBlockConfiguration"].as_object();
-            let closed = blocks.is_some_and(|all| all.len() == 4 && all.values().all(|is| *is == true));
+            let closed =
+                blocks.is_some_and(|all| all.len() == 4 && all.values().all(|is| *is == true));
             assert!(closed, "{file}: {name} can be made public");
             assert!(is_by_tls_only(&template, &name), "{file}: {name} can be reached without TLS");
         }
