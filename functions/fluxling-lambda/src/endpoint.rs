@@ -19,12 +19,11 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the address, or with this machine's TLS.
     pub fn new(url: &str) -> Result<Self, InvokeError> {
-        let failed = |message: String| InvokeError::Client { message };
-        let url = Url::parse(url).map_err(|error| failed(format!("`{url}` is no URL: {error}")))?;
-        if url.cannot_be_a_base() {
-            return Err(failed(format!("`{url}` is no address such as http://127.0.0.1:3001")));
-        }
-        let client = Client::builder().build().map_err(|error| failed(error.to_string()))?;
+        let text = url;
+        let url = Url::parse(text).ok().filter(|url| url.has_host());
+        let url = url.ok_or_else(|| InvokeError::NoEndpoint { url: text.to_owned() })?;
+        let failed = |error: reqwest::Error| InvokeError::Client { message: error.to_string() };
+        let client = Client::builder().build().map_err(failed)?;
         Ok(Self { client, url })
     }
 

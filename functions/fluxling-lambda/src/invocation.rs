@@ -188,6 +188,12 @@ pub enum InvokeError {
         /// In Lambda's words.
         message: String,
     },
+    /// There is no such endpoint.
+    #[error("`{url}` is no address such as http://127.0.0.1:3001")]
+    NoEndpoint {
+        /// The text that is none.
+        url: String,
+    },
     /// Lambda could not be reached, or its answer not be read; the function may have run.
     #[error("cannot invoke the function: {message}")]
     Client {
@@ -203,7 +209,9 @@ impl InvokeError {
             Self::Refused { code, message } => {
                 TaskError::retryable(format!("Lambda.{code}"), message)
             }
-            Self::Client { .. } => TaskError::retryable("Lambda.SdkClientException", self),
+            Self::NoEndpoint { .. } | Self::Client { .. } => {
+                TaskError::retryable("Lambda.SdkClientException", self)
+            }
         }
     }
 }
