@@ -7,7 +7,7 @@ use fluxling_claims::ClaimsConfig;
 use fluxling_http::{Allowed, HttpConfig};
 use fluxling_items::ItemsConfig;
 
-use crate::{bench, shop};
+use crate::bench;
 
 /// The fluxlings of this repository and the demo ones. `http.request`, and Maps that read their
 /// items, reach the public internet, and of everything else only what is in `http_allow`. Maps read
@@ -20,7 +20,7 @@ pub fn builtin(http_allow: Vec<Allowed>, items_folder: Option<PathBuf>) -> Vec<F
         fluxling_http::fluxling(http),
         fluxling_items::fluxling(items),
         fluxling_recipes::fluxling(),
-        shop::fluxling(),
+        fluxling_shop::fluxling(),
         bench::fluxling(),
     ]
 }

@@ -20,7 +20,6 @@ mod migrate;
 mod options;
 mod postgres;
 mod presence;
-pub mod shop;
 mod system;
 
 pub use builtin::builtin;

@@ -1,4 +1,4 @@
-//! The demo fluxling `shop`: reserves, charges and ships, and undoes it; asks for approvals.
+//! The demo: reserves, charges and ships, and undoes it; asks for approvals.
 //!
 //! Nothing is bought. Its answers follow from the input alone, so that a demonstration goes the
 //! same way each time:
@@ -225,7 +225,8 @@ mod tests {
 
     fn order() -> Value {
         let claim: Value =
-            serde_json::from_str(crate::examples::EXAMPLES[0].claim).expect("a claim");
+            serde_json::from_str(include_str!("../../../examples/order-saga/claim.json"))
+                .expect("a claim");
         claim["body"].clone()
     }
 
