@@ -1,7 +1,6 @@
 //! The adapters that the environment names, built once for each cold start.
 
 use std::env;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
@@ -47,17 +46,16 @@ fn check(fluxling: &Fluxling, value_of: impl Fn(&str) -> Option<String>) -> Resu
     if !fluxling.is_idempotent() {
         needed.push((IDEMPOTENCY_TABLE, "the DynamoDB table of tasks begun and done"));
     }
-    let mut missing = String::new();
-    for (name, meaning) in needed {
-        if value_of(name).is_none_or(|value| value.is_empty()) {
-            let _infallible = write!(missing, "\n  {name}: {meaning}");
-        }
-    }
+    let is_missing = |name| value_of(name).is_none_or(|value| value.is_empty());
+    needed.retain(|(name, _)| is_missing(name));
+    let missing: Vec<_> =
+        needed.iter().map(|(name, meaning)| format!("{name} ({meaning})")).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let name = fluxling.name();
-    Err(format!("fluxling `{name}` cannot start: not set in the environment:{missing}").into())
+    let missing = missing.join(", ");
+    Err(format!("fluxling `{name}` cannot start, the environment lacks {missing}").into())
 }
 
 #[cfg(test)]

@@ -185,7 +185,10 @@ async fn a_duplicate_of_a_long_task_waits_for_it_and_never_dies() {
     tokio::join!(bench.worker.run(shutdown.clone()), meanwhile);
     assert_eq!(bench.answers().await, [(); 2].map(|()| succeeded("a", json!(590))));
     assert_eq!(bench.depth().await, (0, 0));
-    assert_eq!(bench.queue.0.dead_letters(&[bench.name.clone()], 10).await.unwrap(), []);
+    assert_eq!(
+        bench.queue.0.dead_letters(std::slice::from_ref(&bench.name), 10).await.unwrap(),
+        []
+    );
 }
 
 #[tokio::test(start_paused = true)]

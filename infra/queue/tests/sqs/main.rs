@@ -46,13 +46,12 @@ async fn the_sqs_queue_conforms() {
         Promises { granularity: Duration::from_secs(1), empty_bodies: false, oldest_age: false };
     let make = || async {
         let (subject, aws) = (Arc::new(queue.clone()) as Arc<dyn Queue>, Arc::clone(&aws));
-        let creating = Subject::from(subject).promising(promises).creating(move |name| {
+        Subject::from(subject).promising(promises).creating(move |name| {
             let aws = Arc::clone(&aws);
             Box::pin(async move {
                 create(&aws, name.as_str()).await;
             })
-        });
-        creating
+        })
     };
     conformance::run(make).await;
 }
