@@ -89,7 +89,7 @@ fn dependencies_point_inward() {
             continue;
         };
         for dependency in package.dependencies {
-            let Dependency { name, is_ours, is_dev } = &dependency;
+            let Dependency { name, is_ours, is_dev, .. } = &dependency;
             let is_support = name == TEST_SUPPORT;
             let fits = if *is_ours {
                 let listed = allowed.contains(&name.as_str());
@@ -99,10 +99,14 @@ fn dependencies_point_inward() {
                 !POSTGRES_DRIVERS.contains(&name.as_str())
                     || POSTGRES_CRATES.contains(&package.name.as_str())
             };
-            if !fits {
-                let what = format!("`{}` must not depend on `{name}`", package.name);
-                findings.add(&package.manifest, line_of(&package.manifest, name), &what);
-            }
+            let what = if !fits {
+                format!("`{}` must not depend on `{name}`", package.name)
+            } else if dependency.with_postgres && package.name.starts_with("fluxling") {
+                format!("`{}` must take `{name}` without its feature `postgres`", package.name)
+            } else {
+                continue;
+            };
+            findings.add(&package.manifest, line_of(&package.manifest, name), &what);
         }
     }
     findings.assert_none();
@@ -345,6 +349,8 @@ struct Dependency {
     /// Whether it is a crate of this workspace.
     is_ours: bool,
     is_dev: bool,
+    /// Whether it is the queues together with their Postgres adapter.
+    with_postgres: bool,
 }
 
 fn packages() -> Vec<Package> {
@@ -368,6 +374,11 @@ impl Package {
             name: dependency["name"].as_str().expect("a name").to_owned(),
             is_ours: dependency["path"].is_string(),
             is_dev: dependency["kind"] == "dev",
+            with_postgres: dependency["name"] == "fluxus-queue"
+                && (dependency["uses_default_features"] == true
+                    || dependency["features"]
+                        .as_array()
+                        .is_some_and(|all| all.iter().any(|feature| feature == "postgres"))),
         };
         Self {
             name: package["name"].as_str().expect("a name").to_owned(),

@@ -151,7 +151,11 @@ impl Queue for SqsQueue {
             Ok(request.set_entries(Some(some)).send().await?.failed)
         });
         // What the service refuses are void receipts.
-        outcome.await.forgiving_refusals().or_error("delete", receipts.len(), queue)
+        outcome.await.forgiving_refusals().or_error(
+            "delete",
+            receipts.len(),
+            format_args!("from `{queue}`"),
+        )
     }
 
     async fn change_visibility(
@@ -163,7 +167,7 @@ impl Queue for SqsQueue {
         change_visibility(self, &self.url_of(queue), changes).await.or_error(
             "change the visibility of",
             changes.len(),
-            queue,
+            format_args!("in `{queue}`"),
         )
     }
 

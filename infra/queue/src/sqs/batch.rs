@@ -139,7 +139,7 @@ impl Outcome {
         mut self,
         verb: &str,
         of: usize,
-        queue: impl std::fmt::Display,
+        place: impl std::fmt::Display,
     ) -> Result<(), QueueError> {
         let is_transient = self.failed.iter().all(|failed| failed.is_transient);
         let mut places: Vec<usize> = self
@@ -153,7 +153,7 @@ impl Outcome {
         self.failed.sort_by_key(|failed| !failed.is_refusal);
         let Some(first) = self.failed.into_iter().next() else { return Ok(()) };
         let action =
-            format!("{verb} {} of {of} messages ({}) at `{queue}`", places.len(), list(&places));
+            format!("{verb} {} of {of} messages ({}) {place}", places.len(), list(&places));
         Err(QueueError::Service { action, is_transient, source: first.source })
     }
 }

@@ -122,7 +122,7 @@ pub(super) async fn mark_reported(
     let marks = by_queue.into_iter().map(|(name, changes)| async move {
         let url = queue.dead_letter_url_of(&name);
         let outcome = change_visibility(queue, &url, &changes).await;
-        outcome.or_error("hide", changes.len(), format_args!("{name}-dlq"))
+        outcome.or_error("hide", changes.len(), format_args!("in `{name}-dlq`"))
     });
     stream::iter(marks).buffer_unordered(CONCURRENT).try_collect().await
 }

@@ -34,7 +34,7 @@ pub(super) async fn send(queue: &SqsQueue, messages: Vec<Outgoing>) -> Result<()
             let request = queue.client.send_message_batch().queue_url(&url);
             Ok(request.set_entries(Some(some)).send().await?.failed)
         });
-        outcome.await.or_error("send", of, name)
+        outcome.await.or_error("send", of, format_args!("to `{name}`"))
     });
     // Every queue gets what it can. Of several errors, one that stays tells more.
     let results: Vec<_> = stream::iter(sends).buffer_unordered(CONCURRENT).collect().await;

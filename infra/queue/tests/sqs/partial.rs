@@ -80,7 +80,7 @@ async fn a_refused_message_is_named_and_not_sent_again() {
     let fake = fake.await;
     let error = queue(&fake).send(messages(["a", "b", "c"].map(String::from))).await;
     let error = error.expect_err("refused");
-    assert_eq!(error.to_string(), "cannot send 1 of 3 messages (#2) at `core`");
+    assert_eq!(error.to_string(), "cannot send 1 of 3 messages (#2) to `core`");
     assert_eq!(cause(&error), "InvalidMessageContents: says the test");
     assert!(!error.is_transient());
     assert_eq!(asked(&fake).len(), 1);
