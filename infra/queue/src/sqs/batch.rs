@@ -22,13 +22,18 @@ const TRIES: u32 = 4;
 /// The wait before the second try, doubled before each further one.
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// Errors of requests that may succeed later although the service calls them the client's.
-const THROTTLED: [&str; 5] = [
-    "RequestThrottled",
-    "ThrottlingException",
-    "Throttling",
+/// What the code of an error has in it that may be over later, although some of them have an HTTP
+/// status that calls the request itself wrong.
+///
+/// Source: Amazon SQS API reference, "Common Errors"; Amazon S3 API reference, "Error Responses".
+const PASSING: [&str; 7] = [
+    "Throttl",
     "RequestLimitExceeded",
-    "TooManyRequestsException",
+    "TooManyRequests",
+    "SlowDown",
+    "RequestTimeout",
+    "Internal",
+    "Unavailable",
 ];
 
 /// An entry of a request, with an id that is its place among all that the caller gave.
@@ -94,8 +99,7 @@ pub(super) fn is_transient<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -
         SdkError::ServiceError(service) => {
             let code = service.err().code().unwrap_or_default();
             // A refusal has a code that says why. What has none never reached the service itself.
-            let is_refused = !code.is_empty() && !code.starts_with("Internal");
-            !is_refused || code == "ServiceUnavailable" || THROTTLED.contains(&code)
+            code.is_empty() || PASSING.iter().any(|part| code.contains(part))
         }
         _ => true,
     }

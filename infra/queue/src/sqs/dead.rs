@@ -32,6 +32,7 @@ pub(super) async fn dead_letters(
     limit: usize,
 ) -> Result<Vec<DeadLetter>, QueueError> {
     // An equal share for each, so that none is hidden that is not returned.
+    let queues = queues.get(..limit).unwrap_or(queues);
     let share = limit.checked_div(queues.len()).unwrap_or_default();
     let shares = queues.iter().cloned().map(|name| of_one(queue, name, share));
     let letters: Vec<Vec<DeadLetter>> =

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use serde_json::Value;
@@ -39,6 +40,8 @@ pub async fn fake(answer: impl Fn(&Value) -> Answer + Send + Sync + 'static) -> 
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .endpoint_url(&url)
+        // What is repeated here is what the adapter repeats.
+        .retry_config(RetryConfig::disabled())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .build();
     Fake { config, url: format!("{url}/1/"), asked }

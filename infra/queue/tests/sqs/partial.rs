@@ -152,12 +152,24 @@ async fn void_receipts_are_passed_over_and_others_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refused_request_is_no_transient_error() {
-    let fake = fake(|_| {
-        (400, json!({"__type": "com.amazonaws.sqs#AccessDenied", "message": "says the test"}))
-    });
-    let fake = fake.await;
-    let error = queue(&fake).send(messages(["a".to_owned()])).await.expect_err("refused");
-    assert!(!error.is_transient(), "{error:?}");
-    assert_eq!(asked(&fake).len(), 1);
+async fn what_a_request_failed_of_tells_whether_to_try_again() {
+    for (status, code, is_transient) in [
+        (400, "AccessDenied", false),
+        (400, "QueueDoesNotExist", false),
+        (400, "RequestThrottled", true),
+        (400, "KmsThrottled", true),
+        (500, "InternalFailure", true),
+        (503, "ServiceUnavailable", true),
+        (502, "", true),
+    ] {
+        let kind = format!("com.amazonaws.sqs#{code}");
+        let fake = fake(move |_| match code {
+            "" => (status, json!({})),
+            _ => (status, json!({"__type": kind, "message": "says the test"})),
+        });
+        let fake = fake.await;
+        let error = queue(&fake).send(messages(["a".to_owned()])).await.expect_err("refused");
+        assert_eq!(error.is_transient(), is_transient, "{code}: {error:?}");
+        assert_eq!(asked(&fake).len(), 1);
+    }
 }
