@@ -4,7 +4,6 @@ use fluxus_postgres::Database;
 use fluxus_postgres::types::Type;
 use fluxus_schema::Timestamp;
 use refinery::{Migration, Runner};
-use tokio_postgres::NoTls;
 
 use crate::columns::Columns;
 use crate::error::StoreError;
@@ -93,13 +92,9 @@ async fn apply(database: &Database) -> Result<Vec<String>, StoreError> {
         .set_abort_missing(false)
         .set_abort_divergent(true);
     runner.set_migration_table_name(APPLIED_TABLE);
-    let connected = tokio_postgres::connect(database.url(), NoTls).await;
-    let (mut client, connection) = connected.map_err(|error| failed(error.into()))?;
-    // An error of the connection is also that of the statement which waits for it.
-    let connection = tokio::spawn(connection);
-    let report = runner.run_async(&mut client).await;
-    drop(client);
-    connection.abort();
+    let mut dialed = database.dial().await?;
+    let report = runner.run_async(&mut dialed.client).await;
+    drop(dialed);
     let report = report.map_err(|error| failed(error.into()))?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }

@@ -17,14 +17,18 @@ pub enum DatabaseError {
         source: tokio_postgres::Error,
     },
 
-    /// The URL says `sslmode=require`, which this build cannot do.
-    #[error(
-        "`{server}` is to be reached with TLS, which Fluxus does not speak yet: drop `sslmode=require` or put a TLS tunnel in front"
-    )]
-    TlsUnsupported {
+    /// There is no password to connect with: a secret cannot be read, or a token not be made.
+    #[error("there is no password for Postgres at `{server}`")]
+    Password {
         /// Host, port and database.
         server: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+
+    /// The settings cannot be met by this build, or contradict each other. Correct them.
+    #[error("{0}")]
+    Settings(String),
 
     /// No connection came about.
     #[error("cannot connect to Postgres at `{server}`: {reason}")]
@@ -61,8 +65,8 @@ impl DatabaseError {
     /// stopping or full, or the transaction lost a race with another one.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::InvalidUrl { .. } | Self::TlsUnsupported { .. } => false,
-            Self::Pool { .. } => true,
+            Self::InvalidUrl { .. } | Self::Settings(_) => false,
+            Self::Pool { .. } | Self::Password { .. } => true,
             Self::Connect { source, .. } | Self::Statement { source, .. } => {
                 is_transient_source(source)
             }
@@ -100,13 +104,16 @@ impl DatabaseError {
     fn server_error(&self) -> Option<&DbError> {
         match self {
             Self::Connect { source, .. } | Self::Statement { source, .. } => source.as_db_error(),
-            Self::InvalidUrl { .. } | Self::TlsUnsupported { .. } | Self::Pool { .. } => None,
+            Self::InvalidUrl { .. }
+            | Self::Settings(_)
+            | Self::Password { .. }
+            | Self::Pool { .. } => None,
         }
     }
 }
 
 /// Host, port and database of a configuration, without user and password.
-pub(super) fn server(config: &tokio_postgres::Config) -> String {
+pub(crate) fn server(config: &tokio_postgres::Config) -> String {
     use tokio_postgres::config::Host;
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
@@ -126,6 +133,9 @@ fn is_transient_source(source: &tokio_postgres::Error) -> bool {
     match source.code() {
         Some(code) => is_transient_code(code),
         // Without a code no answer came: the connection broke or never was, or the fault is ours.
+        None if is_handshake(source) => {
+            io_error(source).is_some_and(|error| error.kind() != io::ErrorKind::InvalidData)
+        }
         None => source.is_closed() || io_error(source).is_some() || is_timeout(source),
     }
 }
@@ -151,12 +161,31 @@ fn io_error(source: &tokio_postgres::Error) -> Option<&io::Error> {
     std::error::Error::source(source).and_then(|cause| cause.downcast_ref::<io::Error>())
 }
 
+/// Whether TLS failed to come about. The driver keeps the kind of its errors to itself, so it is
+/// told by how the text begins.
+pub(super) fn is_handshake(source: &tokio_postgres::Error) -> bool {
+    source.to_string().starts_with("error performing TLS handshake")
+}
+
 fn is_timeout(source: &tokio_postgres::Error) -> bool {
     io_error(source).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn connect_reason(config: &tokio_postgres::Config, source: &tokio_postgres::Error) -> String {
     let user = config.get_user().unwrap_or_default();
+    if is_handshake(source) {
+        let cause = std::error::Error::source(source).map_or_else(String::new, ToString::to_string);
+        return match io_error(source)
+            .is_some_and(|error| error.kind() != io::ErrorKind::InvalidData)
+        {
+            true => "the network failed in the TLS handshake".to_owned(),
+            false => format!(
+                "no TLS came about ({cause}); if an authority of your own vouches for the server, \
+                 name its certificate in {}",
+                crate::environment::CA_VARIABLE
+            ),
+        };
+    }
     if let Some(error) = io_error(source) {
         return match error.kind() {
             io::ErrorKind::ConnectionRefused => "nothing listens there; is it running?".to_owned(),

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client};
 
+use super::dial::Dialer;
 use super::error::DatabaseError;
 use super::pool::Database;
 
@@ -47,11 +48,11 @@ impl Listener {
     /// # Errors
     /// [`DatabaseError`] if the first connection fails. Later ones are tried again for ever.
     pub async fn listen(database: &Database, channels: &[&str]) -> Result<Self, DatabaseError> {
-        let config = database.config().clone();
+        let (dialer, config) = (database.dialer().clone(), database.config().clone());
         let sql = listen_statement(channels);
         let (sender, notifications) = mpsc::channel(BUFFERED_NOTIFICATIONS);
-        let connected = connect(&config, &sql, &sender).await?;
-        let task = tokio::spawn(keep_listening(config, sql, sender, connected));
+        let connected = connect(&dialer, &config, &sql, &sender).await?;
+        let task = tokio::spawn(keep_listening(dialer, config, sql, sender, connected));
         Ok(Self { notifications, task })
     }
 
@@ -84,6 +85,7 @@ impl Drop for Connected {
 }
 
 async fn keep_listening(
+    dialer: Dialer,
     config: tokio_postgres::Config,
     sql: String,
     sender: mpsc::Sender<Notification>,
@@ -95,7 +97,7 @@ async fn keep_listening(
         let mut pause = RECONNECT_FIRST;
         connected = loop {
             tokio::time::sleep(pause).await;
-            match connect(&config, &sql, &sender).await {
+            match connect(&dialer, &config, &sql, &sender).await {
                 Ok(connected) => break connected,
                 Err(error) => tracing::warn!(%error, "cannot listen again yet"),
             }
@@ -108,13 +110,12 @@ async fn keep_listening(
 }
 
 async fn connect(
+    dialer: &Dialer,
     config: &tokio_postgres::Config,
     sql: &str,
     sender: &mpsc::Sender<Notification>,
 ) -> Result<Connected, DatabaseError> {
-    let connecting = config.connect(NoTls).await;
-    let (client, mut connection) =
-        connecting.map_err(|source| DatabaseError::connect(config, source))?;
+    let (client, mut connection) = dialer.open_prepared(config).await?;
     let sender = sender.clone();
     let reading = tokio::spawn(async move {
         loop {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
-use tokio_postgres::NoTls;
-use tokio_postgres::config::SslMode;
 
+use super::dial::{Dialed, Dialer};
 use super::error::{DatabaseError, server};
 use super::session::Session;
+use crate::environment::Settings;
 
 /// How long one attempt to connect may take. Longer than a cross-region handshake, shorter than a
 /// caller's patience. A `connect_timeout` in the URL wins.
@@ -25,6 +25,9 @@ const SESSION_WAIT: Duration = Duration::from_secs(30);
 /// How many connections a pool opens at most unless told otherwise: a small server allows 100, and
 /// several processes share it.
 const DEFAULT_MAX_CONNECTIONS: usize = 16;
+
+/// Where Postgres listens unless told otherwise.
+pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// Commits that do not wait for the disk.
 const RELAXED: [(&str, &str); 1] = [("synchronous_commit", "off")];
@@ -50,12 +53,30 @@ pub struct Options {
     /// Whether a commit waits until it is on disk (`synchronous_commit`). Say `false` only where
     /// losing the last moments in a crash is harmless.
     pub durable: bool,
+    /// Whether there is one pool for all purposes: [`Database::relaxed`] and
+    /// [`Database::with_settings`] then give the same connections as they are. For a Lambda
+    /// function, of which there may be hundreds, each with a connection of its own.
+    pub shared: bool,
+    /// Settings that hold on every connection from the beginning, such as `plan_cache_mode`. Not
+    /// with [`Statements::Unnamed`]: a proxy accepts none.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+impl Options {
+    /// One connection for everything, as a Lambda function has it. The default is a pool.
+    pub const ONE: Self = Self {
+        max_connections: 1,
+        statements: Statements::Prepared,
+        durable: true,
+        shared: true,
+        settings: &[],
+    };
 }
 
 impl Default for Options {
     fn default() -> Self {
         let max_connections = DEFAULT_MAX_CONNECTIONS;
-        Self { max_connections, statements: Statements::default(), durable: true }
+        Self { max_connections, shared: false, ..Self::ONE }
     }
 }
 
@@ -65,6 +86,7 @@ pub struct Database {
     pool: Pool,
     /// The pool whose commits do not wait for the disk; equal to `pool` in a relaxed database.
     relaxed_pool: Pool,
+    dialer: Dialer,
     config: tokio_postgres::Config,
     url: Arc<str>,
     options: Options,
@@ -87,12 +109,21 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`], one line that says what is wrong with URL, server, user or database.
     pub async fn connect(url: &str, options: Options) -> Result<Self, DatabaseError> {
-        let config = configuration(url)?;
-        let relaxed = with_settings(&config, options, &RELAXED);
-        let durable = if options.durable { config.clone() } else { relaxed.clone() };
-        let (pool, relaxed_pool) = (pool(durable, options)?, pool(relaxed, options)?);
+        Settings::of(url).connect(options).await
+    }
+
+    /// Opens a pool of connections that `dialer` opens, and checks that the server answers.
+    pub(crate) async fn open(
+        url: &str,
+        config: tokio_postgres::Config,
+        dialer: Dialer,
+        options: Options,
+    ) -> Result<Self, DatabaseError> {
+        let config = with_settings(&config, options, options.settings);
+        let (pool, relaxed_pool) = pools(&config, &dialer, options)?;
         let counter = Counter::default();
-        let database = Self { pool, relaxed_pool, config, url: url.into(), options, counter };
+        let url = url.into();
+        let database = Self { pool, relaxed_pool, dialer, config, url, options, counter };
         database.session().await?.batch("SELECT 1").await?;
         Ok(database)
     }
@@ -103,7 +134,15 @@ impl Database {
     /// [`DatabaseError::Pool`] if none comes free in 30 s, [`DatabaseError::Connect`] if a new one
     /// cannot be opened.
     pub async fn session(&self) -> Result<Session, DatabaseError> {
-        let client = self.pool.get().await.map_err(|error| self.pool_error(error))?;
+        self.dialer.prepare(&self.config).await?;
+        let client = match self.pool.get().await {
+            Err(PoolError::Backend(error)) if self.dialer.refused(&error) => {
+                self.dialer.prepare(&self.config).await?;
+                self.pool.get().await
+            }
+            client => client,
+        };
+        let client = client.map_err(|error| self.pool_error(error))?;
         Ok(Session::new(client, self.options.statements, self.counter.clone()))
     }
 
@@ -120,18 +159,17 @@ impl Database {
     /// The same database through connections of its own on which these settings hold, such as
     /// `plan_cache_mode`. It opens as many connections again, and its clones share them.
     ///
-    /// With [`Statements::Unnamed`] it is the same pool: a proxy accepts no session settings.
+    /// It is the same pool with [`Statements::Unnamed`], as a proxy accepts no session settings,
+    /// and with [`Options::shared`].
     ///
     /// # Errors
     /// [`DatabaseError::Pool`] if no pool can be made; unknown settings fail when connecting.
     pub fn with_settings(&self, settings: &[(&str, &str)]) -> Result<Self, DatabaseError> {
-        if self.options.statements == Statements::Unnamed {
+        if self.options.shared || self.options.statements == Statements::Unnamed {
             return Ok(self.clone());
         }
         let config = with_settings(&self.config, self.options, settings);
-        let relaxed = with_settings(&config, self.options, &RELAXED);
-        let durable = if self.options.durable { config.clone() } else { relaxed.clone() };
-        let (pool, relaxed_pool) = (pool(durable, self.options)?, pool(relaxed, self.options)?);
+        let (pool, relaxed_pool) = pools(&config, &self.dialer, self.options)?;
         Ok(Self { pool, relaxed_pool, config, ..self.clone() })
     }
 
@@ -150,6 +188,18 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close();
         self.relaxed_pool.close();
+    }
+
+    /// A connection outside of the pool, for whoever needs the driver's own client.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Connect`] or [`DatabaseError::Password`].
+    pub async fn dial(&self) -> Result<Dialed, DatabaseError> {
+        self.dialer.dial(&self.config).await
+    }
+
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     pub(super) fn config(&self) -> &tokio_postgres::Config {
@@ -177,19 +227,14 @@ impl fmt::Debug for Database {
     }
 }
 
-fn configuration(url: &str) -> Result<tokio_postgres::Config, DatabaseError> {
-    let mut config: tokio_postgres::Config =
-        url.parse().map_err(|source| DatabaseError::InvalidUrl { source })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(DatabaseError::TlsUnsupported { server: server(&config) });
-    }
+/// What the driver is told where the URL leaves it open.
+pub(crate) fn complete(config: &mut tokio_postgres::Config) {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
     if config.get_application_name().is_none() {
         config.application_name("fluxus");
     }
-    Ok(config)
 }
 
 /// The configuration with these settings, where the server lets us say so.
@@ -211,10 +256,27 @@ fn with_settings(
     config
 }
 
-fn pool(config: tokio_postgres::Config, options: Options) -> Result<Pool, DatabaseError> {
+/// The pool, and the one whose commits do not wait for the disk.
+fn pools(
+    config: &tokio_postgres::Config,
+    dialer: &Dialer,
+    options: Options,
+) -> Result<(Pool, Pool), DatabaseError> {
+    let relaxed = with_settings(config, options, &RELAXED);
+    let durable = if options.durable { config.clone() } else { relaxed.clone() };
+    let durable = pool(durable, dialer, options)?;
+    let relaxed = if options.shared { durable.clone() } else { pool(relaxed, dialer, options)? };
+    Ok((durable, relaxed))
+}
+
+fn pool(
+    config: tokio_postgres::Config,
+    dialer: &Dialer,
+    options: Options,
+) -> Result<Pool, DatabaseError> {
     let name = server(&config);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    Pool::builder(Manager::from_config(config, NoTls, recycling))
+    Pool::builder(Manager::from_connect(config, dialer.clone(), recycling))
         .max_size(options.max_connections.max(1))
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(SESSION_WAIT))
