@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::id::{Capability, FluxlingName};
+use crate::problem::Fault;
 use crate::time::Timestamp;
 
 /// What a fluxling says of itself when it registers.
@@ -46,6 +47,24 @@ pub struct Manifest {
 impl Manifest {
     /// The weight of a fluxling that names none.
     pub const DEFAULT_WEIGHT: u32 = 100;
+
+    /// The highest weight.
+    pub const MAX_WEIGHT: u32 = 1000;
+
+    /// The bounds that it breaks; whether its queue and its schemas can be used, others know.
+    pub fn faults(&self) -> Vec<Fault> {
+        let cost = self.cost;
+        let most = Self::MAX_WEIGHT;
+        let checks = [
+            (self.capabilities.is_empty(), "/capabilities", "must not be empty".to_owned()),
+            (self.concurrency == 0, "/concurrency", "must be at least 1".to_owned()),
+            (self.timeout_ms == 0, "/timeout_ms", "must be at least 1".to_owned()),
+            (self.weight > most, "/weight", format!("must be 0 to {most}")),
+            (!(cost.is_finite() && cost >= 0.0), "/cost", "must be 0 or more".to_owned()),
+        ];
+        let broken = checks.into_iter().filter(|(broken, ..)| *broken);
+        broken.map(|(_, pointer, detail)| Fault::of_document(pointer, detail)).collect()
+    }
 
     fn default_weight() -> u32 {
         Self::DEFAULT_WEIGHT

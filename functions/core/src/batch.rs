@@ -5,16 +5,18 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use fluxus_queue::{PostgresQueue, Receipt, Received, Taken};
-use fluxus_schema::{FluxlingName, Timestamp};
+use fluxus_schema::{ClaimStatus, FluxlingName, Timestamp};
 use fluxus_store::{
     BranchKey, Enqueued, LoadedBranch, Outbound, Transaction, branch, changes, claim,
 };
 use futures::FutureExt as _;
+use tokio::time::Instant;
 
 use crate::Core;
 use crate::clock;
 use crate::error::{CoreError, chain};
 use crate::inbox::{Inbox, Item, needs};
+use crate::measure;
 use crate::nested;
 use crate::planner::{Plan, Planner};
 use crate::prepared::{Loaded, load_recipes, prepare};
@@ -41,6 +43,10 @@ struct Settled {
     given: Vec<(FluxlingName, i64)>,
     answered: Vec<Answered>,
     ended: bool,
+    /// Outcomes of claims that ended, where somebody counts them.
+    ends: Vec<ClaimStatus>,
+    /// States that were entered.
+    transitions: u64,
 }
 
 /// What there was to take.
@@ -55,6 +61,11 @@ impl Core {
     /// Deals with a batch of messages: all in one transaction; where that fails for good, each on
     /// its own, so that a bad message harms no other.
     pub async fn handle(&self, batch: Vec<Received>) -> Handled {
+        self.handle_until(batch, None).await
+    }
+
+    /// The same, with an end: what is not committed by then is rolled back and comes again.
+    pub async fn handle_until(&self, batch: Vec<Received>, until: Option<Instant>) -> Handled {
         let Inbox { items, unreadable } = Inbox::read(batch);
         let mut handled = Handled { deleted: self.deletes(), ..Handled::default() };
         for (receipt, reason) in unreadable {
@@ -64,7 +75,7 @@ impl Core {
         if items.is_empty() {
             return handled;
         }
-        match self.transact_again(&items).await {
+        match self.transact_again(&items, until).await {
             Ok(()) => handled.done.extend(items.into_iter().map(|item| item.receipt)),
             Err(error) if error.is_transient() || items.len() == 1 => {
                 let reason = chain(&error);
@@ -75,7 +86,7 @@ impl Core {
             Err(error) => {
                 tracing::warn!(error = chain(&error), "one by one, to find the message at fault");
                 for item in items {
-                    match self.transact_again(std::slice::from_ref(&item)).await {
+                    match self.transact_again(std::slice::from_ref(&item), until).await {
                         Ok(()) => handled.done.push(item.receipt),
                         Err(error) => {
                             let reason = chain(&error);
@@ -94,11 +105,24 @@ impl Core {
         matches!(self.outbound(), Outbound::Joined(_))
     }
 
-    async fn transact_again(&self, items: &[Item]) -> Result<(), CoreError> {
+    async fn transact_again(
+        &self,
+        items: &[Item],
+        until: Option<Instant>,
+    ) -> Result<(), CoreError> {
         let mut tries = 1;
         loop {
             // A panic is a bug; it must cost its own message and not the worker.
-            let tried = AssertUnwindSafe(self.transact(items)).catch_unwind().await;
+            let trying = AssertUnwindSafe(self.transact(items)).catch_unwind();
+            let tried = match until {
+                None => trying.await,
+                Some(until) if Instant::now() >= until => return Err(CoreError::OutOfTime),
+                // What was committed just before is found to be dealt with when it comes again.
+                Some(until) => match tokio::time::timeout_at(until, trying).await {
+                    Ok(tried) => tried,
+                    Err(_elapsed) => return Err(CoreError::OutOfTime),
+                },
+            };
             let error = match tried {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
@@ -198,7 +222,8 @@ impl Core {
         }
         load_recipes(tx, &inner.recipes, &mut loaded).await?;
         let prepared = prepare(&inner.recipes, loaded, now)?;
-        let mut planner = Planner::new(&prepared, |tenant| inner.registry.peers(tenant), now);
+        let peers = |tenant: &_| inner.registry.peers(tenant);
+        let mut planner = Planner::new(&prepared, peers, now, self.rides());
         items.iter().for_each(|item| planner.apply(item));
         let wanted = planner.wanted(items);
         if !wanted.is_empty() {
@@ -207,17 +232,20 @@ impl Core {
         }
         let (outcomes, begun) = nested::start(tx, planner.starts(), now).await?;
         let plan = planner.finish(items, &outcomes)?;
-        let Plan { changes, mut messages, given, answered, ended, nested_ended } = plan;
+        let Plan { changes, mut messages, given, answered, ended, nested_ended, transitions } =
+            plan;
+        let ends = measure::ends(&changes);
         changes::save(tx, &changes).await?;
         messages.extend(begun);
         messages.extend(nested::answers(tx, &nested_ended).await?);
         let enqueued = self.outbound().enqueue(tx, messages, now).await?;
-        Ok(Settled { enqueued, given, answered, ended })
+        Ok(Settled { enqueued, given, answered, ended, ends, transitions })
     }
 
     /// Tells those whom it concerns what was committed.
     async fn committed(&self, settled: Settled) {
-        let Settled { enqueued, given, answered, ended } = settled;
+        let Settled { enqueued, given, answered, ended, ends, transitions } = settled;
+        measure::committed(&ends, transitions, &answered);
         self.0.registry.note(&given, &answered);
         self.outbound().committed(enqueued).await;
         if ended {

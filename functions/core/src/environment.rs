@@ -1,51 +1,110 @@
-//! The worker as a process of its own: what it reads from the environment.
+//! The core as a process of its own: what it reads from the environment.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fluxus_postgres::{Database, Options, Statements};
-use fluxus_queue::{PostgresQueue, PostgresQueueOptions, QueueName};
+use fluxus_postgres::{Database, Options};
+use fluxus_queue::{PostgresQueue, PostgresQueueOptions, Queue, QueueName};
 use fluxus_schema::message::{CLAIM_ENDED_CHANNEL, CORE_QUEUE};
-use fluxus_store::{Outbound, Store};
+use fluxus_store::{Outbound, STEPPING, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Core, Parts, worker};
+use crate::{Core, Parts, Sweeps, lambda, worker};
 
-/// Workers where `FLUXUS_CORE_WORKERS` names no number: while one waits for the disk, the other
-/// steps.
+/// How many batches a long-lived process works on at a time.
+const WORKERS_VARIABLE: &str = "FLUXUS_CORE_WORKERS";
+
+/// Workers where nobody names a number: while one waits for the disk, the other steps.
 const DEFAULT_WORKERS: usize = 2;
+
+/// How often the schedule of `template.yaml` sweeps.
+const SCHEDULE: Duration = Duration::from_secs(60);
 
 /// Shortest time between two notifications of ended claims: each is a commit.
 const NOTIFY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Runs until SIGINT or SIGTERM, then finishes the batches under way.
-///
-/// Reads `DATABASE_URL` (required), `FLUXUS_CORE_WORKERS` (2) and `FLUXUS_DATABASE_PROXY` (`true`
-/// where a proxy such as RDS Proxy or `PgBouncer` pools connections).
+/// What the environment says.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    database: fluxus_postgres::Settings,
+    workers: usize,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// One error that names every variable that is missing or wrong.
+    pub(crate) fn from_env() -> anyhow::Result<Self> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let mut wrong = Vec::new();
+        let database = fluxus_postgres::Settings::read(&variable, &mut wrong);
+        let workers = match variable(WORKERS_VARIABLE).map(|text| (text.parse(), text)) {
+            None => DEFAULT_WORKERS,
+            Some((Ok(workers), _)) => workers,
+            Some((Err(_), text)) => {
+                wrong.push(format!("{WORKERS_VARIABLE} is `{text}`, not a number of workers"));
+                DEFAULT_WORKERS
+            }
+        };
+        match database {
+            Some(database) if wrong.is_empty() => Ok(Self { database, workers }),
+            _ => anyhow::bail!("{}", wrong.join("; ")),
+        }
+    }
+
+    /// The store of a Lambda function, on the one connection that it has.
+    pub(crate) async fn function_store(&self) -> anyhow::Result<Store> {
+        let options = Options { settings: STEPPING, ..Options::ONE };
+        let database = self.database.connect(options).await.context("connect to the database")?;
+        Ok(Store::stepping(database))
+    }
+}
+
+/// The core of a Lambda function: its queues are in SQS, and a schedule sweeps.
+pub(crate) async fn function_core(store: Store) -> anyhow::Result<Core> {
+    let queue = sqs().await?;
+    let parts = Parts {
+        outbound: Outbound::Relayed { queue, store: store.clone() },
+        store,
+        core_queue: QueueName::new(CORE_QUEUE)?,
+        // Nobody waits in this process, and the others look by themselves.
+        on_ended: Arc::new(|| {}),
+        sweeps: Sweeps::Every(SCHEDULE),
+    };
+    Core::start(parts).await.context("start; was the database migrated?")
+}
+
+#[cfg(feature = "aws")]
+async fn sqs() -> anyhow::Result<Arc<dyn Queue>> {
+    let queue = fluxus_queue::SqsQueue::from_env(fluxus_lambda::aws::config().await);
+    Ok(Arc::new(queue.context("open the queues")?))
+}
+
+#[cfg(not(feature = "aws"))]
+#[allow(clippy::unused_async)] // With the feature it waits.
+async fn sqs() -> anyhow::Result<Arc<dyn Queue>> {
+    anyhow::bail!("built without the feature `aws`, so there is no SQS")
+}
+
+/// Runs as a Lambda function where this is one; elsewhere as a worker, until SIGINT or SIGTERM,
+/// and finishes the batches under way.
 ///
 /// # Errors
 /// What is missing or cannot be reached.
 pub async fn run() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    let url = std::env::var("DATABASE_URL")
-        .context("DATABASE_URL is not set; it looks like postgres://user@host:5432/fluxus")?;
-    let workers = match std::env::var("FLUXUS_CORE_WORKERS") {
-        Ok(text) => text.parse().with_context(|| {
-            format!("FLUXUS_CORE_WORKERS is `{text}`, which is not a number of workers")
-        })?,
-        Err(_) => DEFAULT_WORKERS,
-    };
-    let proxied = std::env::var("FLUXUS_DATABASE_PROXY").is_ok_and(|text| text == "true");
-    let statements = if proxied { Statements::Unnamed } else { Statements::Prepared };
-    let options = Options { statements, ..Options::default() };
-    let database = Database::connect(&url, options).await.context("connect to DATABASE_URL")?;
+    fluxus_lambda::log();
+    if fluxus_lambda::is_lambda() {
+        return lambda::run().await.map_err(|error| anyhow::anyhow!(error));
+    }
+    let settings = Settings::from_env()?;
+    let options = Options::default();
+    let database = settings.database.connect(options).await.context("connect to the database")?;
     let store = Store::stepping(database.clone());
     let queue = PostgresQueue::new(database.clone(), PostgresQueueOptions::default())
         .await
@@ -55,6 +114,7 @@ pub async fn run() -> anyhow::Result<()> {
         outbound: Outbound::Joined(queue),
         core_queue: QueueName::new(CORE_QUEUE)?,
         on_ended: notifier(&database),
+        sweeps: Sweeps::WhenDue,
     };
     let core = Core::start(parts).await.context("start; has `fluxus migrate` been run?")?;
     let shutdown = CancellationToken::new();
@@ -64,6 +124,7 @@ pub async fn run() -> anyhow::Result<()> {
         tracing::info!("finishing what is under way");
         stop.cancel();
     });
+    let workers = settings.workers;
     tracing::info!(workers, "the core takes messages from `{CORE_QUEUE}`");
     worker::run(core, workers, shutdown).await;
     Ok(())
@@ -100,5 +161,23 @@ async fn stop_signal() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxus_postgres::environment::{PROXY_VARIABLE, URL_VARIABLE};
+
+    use super::*;
+
+    #[test]
+    fn one_error_names_everything_that_is_wrong() {
+        let wrong = [(WORKERS_VARIABLE, "many"), (PROXY_VARIABLE, "perhaps")];
+        let find = |name: &str| wrong.iter().find(|(known, _)| *known == name);
+        let error = Settings::read(|name| find(name).map(|(_, value)| (*value).to_owned()));
+        let text = error.expect_err("refused").to_string();
+        for name in [URL_VARIABLE, WORKERS_VARIABLE, PROXY_VARIABLE] {
+            assert!(text.contains(name), "{text}");
+        }
     }
 }

@@ -43,6 +43,9 @@ pub enum CoreError {
     /// A message of the batch is not one to the core.
     #[error("{0}")]
     Unreadable(String),
+    /// The time that the batch had is over. It comes again.
+    #[error("there was no time left to handle it")]
+    OutOfTime,
     /// Handling the batch panicked: a bug. The message that did it ends as a dead letter.
     #[error("handling panicked: {0}")]
     Panicked(String),
@@ -61,6 +64,7 @@ impl CoreError {
             Self::Store(source) => source.is_transient(),
             Self::Outbound(source) => source.is_transient(),
             Self::Queue(source) => source.is_transient(),
+            Self::OutOfTime => true,
             _ => false,
         }
     }

@@ -15,6 +15,7 @@ mod error;
 mod evaluate;
 mod inbox;
 pub mod lambda;
+mod measure;
 mod nested;
 mod outgoing;
 mod planner;
@@ -25,13 +26,14 @@ mod sweep;
 pub mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fluxus_queue::QueueName;
 use fluxus_store::{Outbound, Store};
 
 pub use batch::Handled;
 pub use error::CoreError;
-pub use sweep::Swept;
+pub use sweep::{Sweeps, Swept};
 
 /// What a [`Core`] is made of.
 pub struct Parts {
@@ -43,6 +45,8 @@ pub struct Parts {
     pub core_queue: QueueName,
     /// Called after a commit that ended claims, so that whoever waits for them looks.
     pub on_ended: Arc<dyn Fn() + Send + Sync>,
+    /// When the sweep is run.
+    pub sweeps: Sweeps,
 }
 
 /// The orchestrator. Clones are one: they share caches and the picture of the fluxlings.
@@ -61,7 +65,7 @@ impl Core {
     /// # Errors
     /// [`CoreError`] if the store cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, CoreError> {
-        let registry = registry::Registry::default();
+        let registry = registry::Registry::new(parts.sweeps);
         registry.refresh(&parts.store, &*parts.outbound.queue()).await?;
         Ok(Self(Arc::new(Inner { parts, recipes: recipes::Recipes::default(), registry })))
     }
@@ -73,6 +77,14 @@ impl Core {
 
     pub(crate) fn store(&self) -> &Store {
         &self.0.parts.store
+    }
+
+    /// How near the deadline of a task must be to ride on a delayed message; none if all are rows.
+    pub(crate) fn rides(&self) -> Option<Duration> {
+        match (self.outbound(), self.0.parts.sweeps) {
+            (Outbound::Relayed { .. }, Sweeps::Every(rhythm)) => Some(2 * rhythm),
+            _ => None,
+        }
     }
 
     pub(crate) fn outbound(&self) -> &Outbound {

@@ -1,4 +1,5 @@
-//! The orchestrator as a long-lived worker against `DATABASE_URL`.
+//! The orchestrator as a process: a Lambda function where `AWS_LAMBDA_RUNTIME_API` is set, a
+//! long-lived worker elsewhere.
 
 use std::process::ExitCode;
 

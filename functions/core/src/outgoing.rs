@@ -30,9 +30,16 @@ const DEADLINE_TIMER: &str = "deadline";
 /// What a task is recorded to ask for that names no capability.
 const UNSUPPORTED: &str = "unsupported";
 
+/// Where events of entering a state have their details; it tells them from all others.
+const STATE_ENTERED: &str = "stateEnteredEventDetails";
+
 /// Collects what a batch comes to.
 pub(crate) struct Out<'a> {
     now: Timestamp,
+    /// How near the deadline of a task must be to ride on a delayed message.
+    rides: Option<Duration>,
+    /// States that were entered.
+    transitions: u64,
     /// What became of the executions that tasks start.
     outcomes: &'a Outcomes,
     nested_ended: Vec<Ended>,
@@ -49,16 +56,20 @@ pub(crate) struct Done {
     pub(crate) given: Vec<(FluxlingName, i64)>,
     /// Claims that tasks started and that ended.
     pub(crate) nested_ended: Vec<Ended>,
+    /// States that were entered.
+    pub(crate) transitions: u64,
 }
 
 impl<'a> Out<'a> {
     pub(crate) fn new(
-        now: Timestamp,
+        (now, rides): (Timestamp, Option<Duration>),
         peers: BTreeMap<Tenant, Vec<Peer>>,
         outcomes: &'a Outcomes,
     ) -> Self {
         Self {
             now,
+            rides,
+            transitions: 0,
             outcomes,
             nested_ended: Vec::new(),
             peers,
@@ -70,8 +81,8 @@ impl<'a> Out<'a> {
 
     pub(crate) fn done(self) -> Done {
         let given = self.given.into_iter().collect();
-        let Self { changes, messages, nested_ended, .. } = self;
-        Done { changes, messages, given, nested_ended }
+        let Self { changes, messages, nested_ended, transitions, .. } = self;
+        Done { changes, messages, given, nested_ended, transitions }
     }
 
     /// A claim that ended before its recipe began.
@@ -223,7 +234,7 @@ impl<'a> Out<'a> {
 
     /// Sets a timer; true if it is a row. Waits up to the queue's longest delay ride on a delayed
     /// message. A task's timer is a row all the same: most are never needed, and a row can be
-    /// taken back.
+    /// taken back. Unless it is due so soon that the sweep might come too late.
     fn timer(
         &mut self,
         subject: &Subject,
@@ -235,12 +246,17 @@ impl<'a> Out<'a> {
         let claim_id = subject.claim_id;
         let fired = CoreMessage::TimerFired { claim_id, branch_id: branch_id.clone(), revision };
         let delay = due.since(self.now);
-        if !watch && delay <= MAX_DELAY {
+        if delay <= MAX_DELAY && (!watch || self.is_near(delay)) {
             self.message(subject, &fired, delay)?;
             return Ok(false);
         }
         self.set_timer(subject, branch_id.to_string(), due, &fired)?;
         Ok(true)
+    }
+
+    /// Whether a deadline comes before two sweeps have passed.
+    fn is_near(&self, delay: Duration) -> bool {
+        self.rides.is_some_and(|rides| delay <= rides)
     }
 
     fn set_timer(
@@ -302,7 +318,12 @@ impl<'a> Out<'a> {
                 error: Some("States.Timeout".to_owned()),
                 cause: Some(format!("The claim had not ended by {due}")),
             };
-            self.set_timer(subject, DEADLINE_TIMER.to_owned(), due, &stopped)?;
+            let delay = due.since(self.now);
+            if self.is_near(delay) {
+                self.message(subject, &stopped, delay)?;
+            } else {
+                self.set_timer(subject, DEADLINE_TIMER.to_owned(), due, &stopped)?;
+            }
         }
         Ok(())
     }
@@ -377,6 +398,8 @@ impl<'a> Out<'a> {
     }
 
     fn history(&mut self, subject: &Subject, row: &EventRow) -> Result<(), CoreError> {
+        let entered = |event: &&Event| event.kind.details_field() == STATE_ENTERED;
+        self.transitions += row.events.iter().filter(entered).count() as u64;
         self.changes.history.push(HistoryRow {
             claim_id: subject.claim_id,
             tenant: subject.tenant.clone(),

@@ -2,6 +2,7 @@
 //! are told by the machine and change nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fluxus_machine::{Execution, Failure, Input, Notice, Status};
 use fluxus_schema::claim::ClaimStatus;
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) ended: bool,
     /// Those of the claims that ended which a task started.
     pub(crate) nested_ended: Vec<Ended>,
+    /// States that were entered.
+    pub(crate) transitions: u64,
 }
 
 /// The claims of a batch while their messages are dealt with.
@@ -46,6 +49,8 @@ pub(crate) struct Planner<'a> {
     peers: BTreeMap<Tenant, Vec<Peer>>,
     answered: Vec<Answered>,
     now: Timestamp,
+    /// See [`Core::rides`](crate::Core::rides).
+    rides: Option<Duration>,
 }
 
 struct Run<'a> {
@@ -63,6 +68,7 @@ impl<'a> Planner<'a> {
         prepared: &'a Prepared,
         peers: impl Fn(&Tenant) -> Vec<Peer>,
         now: Timestamp,
+        rides: Option<Duration>,
     ) -> Self {
         let run = |subject: &'a Subject| {
             let execution = subject.definition.as_ref().map(|definition| {
@@ -78,7 +84,7 @@ impl<'a> Planner<'a> {
         for subject in prepared.values() {
             by_tenant.entry(subject.tenant.clone()).or_insert_with(|| peers(&subject.tenant));
         }
-        Self { runs, peers: by_tenant, answered: Vec::new(), now }
+        Self { runs, peers: by_tenant, answered: Vec::new(), now, rides }
     }
 
     /// Deals with one message. What does not fit any more is passed over: it was dealt with.
@@ -207,7 +213,7 @@ impl<'a> Planner<'a> {
     /// Puts together what the batch comes to. `outcomes` says what became of the executions to be
     /// started. Gives out tasks that nobody could be given before, where somebody can be now.
     pub(crate) fn finish(mut self, items: &[Item], outcomes: &Outcomes) -> Result<Plan, CoreError> {
-        let mut out = Out::new(self.now, std::mem::take(&mut self.peers), outcomes);
+        let mut out = Out::new((self.now, self.rides), std::mem::take(&mut self.peers), outcomes);
         for item in items {
             if let CoreMessage::FluxlingAvailable { claim_id, branch_id } = &item.message
                 && let Some(run) = self.runs.get_mut(claim_id)
@@ -225,9 +231,10 @@ impl<'a> Planner<'a> {
                 (None, None) => {}
             }
         }
-        let outgoing::Done { changes, messages, given, nested_ended } = out.done();
+        let outgoing::Done { changes, messages, given, nested_ended, transitions } = out.done();
         let ended = !changes.end.is_empty();
-        Ok(Plan { changes, messages, given, answered: self.answered, ended, nested_ended })
+        let answered = self.answered;
+        Ok(Plan { changes, messages, given, answered, ended, nested_ended, transitions })
     }
 }
 
@@ -266,12 +273,15 @@ impl Run<'_> {
         now: Timestamp,
     ) -> Applied {
         let branch = self.execution.as_ref().and_then(|execution| execution.branch(id));
-        let scheduled_at = branch.and_then(|branch| match &branch.status {
-            Status::AwaitingTask { task, .. } if branch.awaits(token) => Some(task.scheduled_at),
+        let task = branch.and_then(|branch| match &branch.status {
+            Status::AwaitingTask { task, .. } if branch.awaits(token) => {
+                Some((task.scheduled_at, task.capability.clone()))
+            }
             _ => None,
         });
         self.apply(id, input, now)?;
-        Ok(report.zip(scheduled_at).map(|(report, scheduled_at)| Answered {
+        Ok(report.zip(task).map(|(report, (scheduled_at, capability))| Answered {
+            capability,
             tenant: self.subject.tenant.clone(),
             fluxling: report.fluxling.clone(),
             failed: error.is_some_and(|error| is_the_fluxlings(error)),

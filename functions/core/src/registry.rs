@@ -5,15 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fluxus_queue::{Queue, QueueName};
-use fluxus_schema::{FluxlingName, Tenant, Timestamp};
+use fluxus_schema::{Capability, FluxlingName, Tenant, Timestamp};
 use fluxus_store::{LoadDelta, Store, fluxling};
 
+use crate::Sweeps;
 use crate::delegate::{Peer, takes_tasks};
 use crate::error::CoreError;
 
 /// How old the picture may become: delegation bears stale numbers, and each look costs a query
 /// and a look at the queues.
 pub(crate) const REFRESH_AFTER: Duration = Duration::from_millis(500);
+
+/// The same where a look at the queues is a request for each of them, which is paid for.
+const REFRESH_AFTER_REQUESTS: Duration = Duration::from_secs(5);
 
 /// Moving average of failed attempts above which a fluxling gets no tasks for a while.
 const CIRCUIT_OPENS_AT: f64 = 0.5;
@@ -24,8 +28,10 @@ const CIRCUIT_NEEDS: i64 = 10;
 /// How long it gets none. Then it is tried again, like anybody else.
 const CIRCUIT_STAYS_OPEN: Duration = Duration::from_secs(30);
 
-#[derive(Default)]
-pub(crate) struct Registry(Mutex<Picture>);
+pub(crate) struct Registry {
+    picture: Mutex<Picture>,
+    refresh_after: Duration,
+}
 
 #[derive(Default)]
 struct Picture {
@@ -44,8 +50,17 @@ struct Answers {
 }
 
 impl Registry {
+    /// An empty picture.
+    pub(crate) fn new(sweeps: Sweeps) -> Self {
+        let refresh_after = match sweeps {
+            Sweeps::WhenDue => REFRESH_AFTER,
+            Sweeps::Every(_) => REFRESH_AFTER_REQUESTS,
+        };
+        Self { picture: Mutex::default(), refresh_after }
+    }
+
     fn picture(&self) -> MutexGuard<'_, Picture> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who may be given a task of this tenant: its own fluxlings, and those of the default tenant,
@@ -79,7 +94,7 @@ impl Registry {
 
     /// Whether it is time to look again.
     pub(crate) fn is_stale(&self) -> bool {
-        self.picture().seen_at.is_none_or(|seen| seen.elapsed() >= REFRESH_AFTER)
+        self.picture().seen_at.is_none_or(|seen| seen.elapsed() >= self.refresh_after)
     }
 
     /// Tells the store what it does not know of, and looks at everything again.
@@ -123,7 +138,7 @@ impl Registry {
     }
 
     /// Every capability that somebody offers who takes tasks now, by tenant.
-    pub(crate) fn offered(&self, now: Timestamp) -> Vec<(Tenant, Vec<fluxus_schema::Capability>)> {
+    pub(crate) fn offered(&self, now: Timestamp) -> Vec<(Tenant, Vec<Capability>)> {
         let picture = self.picture();
         let of = |peers: &Vec<Peer>| {
             let ready = peers.iter().filter(|peer| takes_tasks(peer, now));
@@ -167,6 +182,8 @@ pub(crate) struct Answered {
     pub(crate) fluxling: FluxlingName,
     /// Whether the fluxling, rather than its work, failed.
     pub(crate) failed: bool,
+    /// What the task asked for.
+    pub(crate) capability: Option<Capability>,
     /// From delegation to answer, in milliseconds.
     pub(crate) latency_ms: f64,
 }

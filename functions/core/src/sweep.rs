@@ -1,12 +1,16 @@
 //! The sweep: what nobody sends a message for.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
+use fluxus_queue::bounds::MAX_DELAY;
 use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::message::{CoreMessage, TaskMessage, TaskReport};
 use fluxus_schema::{Capability, Tenant, Timestamp};
 use fluxus_store::branch::Unserved;
 use fluxus_store::{BranchKey, Message, branch, idempotency, timer};
+use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::Core;
 use crate::clock;
@@ -31,8 +35,30 @@ const PURGED_AT_ONCE: usize = 10_000;
 /// Error of a task whose message could not be handled.
 pub const UNDELIVERABLE: &str = "Fluxus.Undeliverable";
 
+/// When the sweep is run, which decides how timers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweeps {
+    /// By a process that knows when the next timer is due.
+    WhenDue,
+    /// In this rhythm, as a schedule in the cloud does it. A timer that is due before the next
+    /// sweep is sent ahead, as a message with the rest of its time as delay; and a deadline that
+    /// is nearer than two sweeps never becomes a row.
+    Every(Duration),
+}
+
+impl Sweeps {
+    /// How far ahead a sweep looks: to the next one, and half as far again, because schedules are
+    /// late at times.
+    fn ahead(self) -> Duration {
+        match self {
+            Self::WhenDue => Duration::ZERO,
+            Self::Every(rhythm) => (rhythm * 3 / 2).min(MAX_DELAY),
+        }
+    }
+}
+
 /// What a sweep found to do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
     /// Timers that were due.
     pub timers: usize,
@@ -43,7 +69,19 @@ pub struct Swept {
     /// Tasks that somebody may be found for now.
     pub unserved: usize,
     /// When the next timer is due.
+    #[serde(skip)]
     pub next_due: Option<Timestamp>,
+}
+
+impl AddAssign for Swept {
+    fn add_assign(&mut self, other: Self) {
+        let Self { timers, outbox, dead_letters, unserved, next_due } = other;
+        self.timers += timers;
+        self.outbox += outbox;
+        self.dead_letters += dead_letters;
+        self.unserved += unserved;
+        self.next_due = next_due;
+    }
 }
 
 impl Swept {
@@ -64,11 +102,27 @@ impl Core {
     pub async fn sweep(&self) -> Result<Swept, CoreError> {
         let now = clock::now();
         let (timers, next_due) = self.sweep_timers(now).await?;
-        let outbox = self.outbound().relay(before(now, OUTBOX_GRACE), MAX_SWEPT).await?;
+        let outbox = self.outbound().relay(now, before(now, OUTBOX_GRACE), MAX_SWEPT).await?;
         self.refresh_registry().await;
         let dead_letters = self.sweep_dead_letters().await?;
         let unserved = self.sweep_unserved().await?;
         Ok(Swept { timers, outbox, dead_letters, unserved, next_due })
+    }
+
+    /// Sweeps until nothing is left to do at once, or until there is no time for another round. At
+    /// least once.
+    ///
+    /// # Errors
+    /// [`CoreError`]; what was not swept is swept the next time.
+    pub async fn sweep_until(&self, until: Instant) -> Result<Swept, CoreError> {
+        let mut all = Swept::default();
+        loop {
+            let swept = self.sweep().await?;
+            all += swept;
+            if !swept.is_full() || Instant::now() >= until {
+                return Ok(all);
+            }
+        }
     }
 
     /// Makes the history partitions of the coming days, and forgets finished tasks that no message
@@ -90,17 +144,20 @@ impl Core {
     async fn sweep_timers(&self, now: Timestamp) -> Result<(usize, Option<Timestamp>), CoreError> {
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
-        let due = timer::take_due(&tx, now, MAX_SWEPT).await?;
+        let horizon = now.plus(self.0.parts.sweeps.ahead());
+        let due = timer::take_due(&tx, horizon, MAX_SWEPT).await?;
         let next_due = timer::next_due(&tx).await?;
         let count = due.len();
         let messages = due.into_iter().map(|row| {
             let outgoing = Outgoing::new(QueueName::new(&row.queue)?, row.body);
-            let outgoing = outgoing.in_group(row.tenant.as_str());
+            let outgoing = outgoing.in_group(row.tenant.as_str()).delayed(row.due_at.since(now));
             Ok(Message { claim_id: row.claim_id, tenant: row.tenant, outgoing })
         });
         let messages = messages.collect::<Result<Vec<_>, CoreError>>()?;
         let enqueued = self.outbound().enqueue(&tx, messages, now).await?;
         tx.commit().await?;
+        // Sending may need the connection.
+        drop(session);
         self.outbound().committed(enqueued).await;
         Ok((count, next_due))
     }

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::error::chain;
 
 /// Most messages in one batch. Larger ones save little and hold their locks longer.
-const MAX_BATCH: usize = 500;
+pub(crate) const MAX_BATCH: usize = 500;
 
 /// How long a receive waits for the first message. A message wakes it at once.
 const WAIT: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use fluxling::{Clock, Fluxling, Worker};
 use fluxling_http::Allowed;
 use fluxus_api::{App, Hearing, Limits, check_listen, serve};
-use fluxus_core::Core;
+use fluxus_core::{Core, Sweeps};
 use fluxus_queue::{PostgresQueue, PostgresQueueOptions, QueueName};
 use fluxus_schema::Tenant;
 use fluxus_schema::message::CORE_QUEUE;
@@ -220,6 +220,7 @@ async fn assemble(
         outbound,
         core_queue: core_queue.clone(),
         on_ended: Arc::new(move || waiters.notify_ended()),
+        sweeps: Sweeps::WhenDue,
     });
     let core = core.await.context("start the core")?;
 

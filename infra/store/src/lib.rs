@@ -49,7 +49,7 @@ pub use metrics::Metrics;
 pub use migrate::{MIGRATIONS, MigrationStatus};
 pub use outbound::{Enqueued, Message, Outbound, OutboundError};
 pub use outbox::{OutboxRow, Unsent};
-pub use store::Store;
+pub use store::{ASKING, STEPPING, Store};
 pub use timer::TimerRow;
 
 pub use fluxus_postgres::{Database, DatabaseError, Session, Transaction};

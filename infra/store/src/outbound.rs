@@ -137,6 +137,7 @@ impl Outbound {
     /// [`OutboundError`]; what was not sent stays in the outbox.
     pub async fn relay(
         &self,
+        now: Timestamp,
         older_than: Timestamp,
         at_most: usize,
     ) -> Result<usize, OutboundError> {
@@ -146,10 +147,12 @@ impl Outbound {
         let unsent = outbox::take_unsent(&tx, older_than, at_most).await?;
         let ids: Vec<_> = unsent.iter().map(|one| one.outbox_id).collect();
         let messages = unsent.into_iter().map(|one| {
+            let delay = Duration::from_millis(one.row.delay_ms.into());
             Ok(Outgoing {
+                // What it waited in the outbox counts.
+                delay: delay.saturating_sub(now.since(one.created_at)),
                 queue: one.row.queue.parse::<QueueName>()?,
                 body: one.row.body,
-                delay: Duration::from_millis(one.row.delay_ms.into()),
                 group: Some(one.row.tenant.to_string()),
             })
         });

@@ -16,6 +16,13 @@ const PLANNER: [(&str, &str); 3] =
 /// statement is planned once per connection and not once per batch.
 const ONCE: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
 
+/// What [`Store::stepping`] sets on its connections, for whoever has one connection for everything
+/// and sets it from the beginning ([`Options::settings`](fluxus_postgres::Options::settings)).
+pub const STEPPING: &[(&str, &str)] = &[PLANNER[0], PLANNER[1], PLANNER[2], ONCE];
+
+/// What [`Store::new`] sets on its connections.
+pub const ASKING: &[(&str, &str)] = &PLANNER;
+
 /// The tables of Fluxus in one database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -33,8 +40,7 @@ impl Store {
     /// The store for whoever steps executions: statements are planned once per connection. A search
     /// over many claims is better planned for what is searched; use [`Store::new`] for it.
     pub fn stepping(database: Database) -> Self {
-        let [seqscan, hashjoin, mergejoin] = PLANNER;
-        Self::with_settings(database, &[seqscan, hashjoin, mergejoin, ONCE])
+        Self::with_settings(database, STEPPING)
     }
 
     fn with_settings(database: Database, settings: &[(&str, &str)]) -> Self {

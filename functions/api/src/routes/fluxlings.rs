@@ -17,9 +17,6 @@ use crate::extract::{Caller, Document, Segment};
 use crate::openapi::problems;
 use crate::problem::{Kind, Refusal};
 
-/// Highest `weight` of a fluxling; see [`Manifest`].
-const MAX_WEIGHT: u32 = 1000;
-
 problems!(ReadProblems: InvalidParameter, FluxlingDoesNotExist);
 problems!(RegisterProblems: InvalidParameter, MalformedJson, NestingTooDeep, IncompleteBody,
     BodyTooLarge, UnsupportedMediaType, InvalidDocument);
@@ -84,7 +81,7 @@ pub(crate) async fn register(
 }
 
 fn faults(name: &FluxlingName, manifest: &Manifest) -> Vec<Fault> {
-    let mut faults = Vec::new();
+    let mut faults = manifest.faults();
     let mut check = |broken: bool, pointer: &str, detail: String| {
         if broken {
             faults.push(Fault::of_document(pointer, detail));
@@ -94,12 +91,6 @@ fn faults(name: &FluxlingName, manifest: &Manifest) -> Vec<Fault> {
     if let Err(error) = QueueName::new(&manifest.queue) {
         check(true, "/queue", error.to_string());
     }
-    check(manifest.capabilities.is_empty(), "/capabilities", "must not be empty".into());
-    check(manifest.concurrency == 0, "/concurrency", "must be at least 1".into());
-    check(manifest.timeout_ms == 0, "/timeout_ms", "must be at least 1".into());
-    check(manifest.weight > MAX_WEIGHT, "/weight", format!("must be 0 to {MAX_WEIGHT}"));
-    let cost = manifest.cost;
-    check(!(cost.is_finite() && cost >= 0.0), "/cost", "must be 0 or more".into());
     for (index, capability) in manifest.capabilities.iter().enumerate() {
         let at = |field: &str| format!("/capabilities/{index}/{field}");
         let schemas = [

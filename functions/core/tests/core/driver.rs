@@ -107,7 +107,7 @@ impl Driver<'_> {
     /// after some seconds.
     async fn relay(&mut self) {
         let later = now().plus(Duration::from_secs(3600));
-        self.world.outbound.relay(later, 1_000).await.unwrap();
+        self.world.outbound.relay(later, later, 1_000).await.unwrap();
     }
 
     fn take_batch(&mut self) -> Vec<Received> {

@@ -4,6 +4,7 @@ use fluxus_core::lambda::{SqsEvent, handle_batch};
 use fluxus_schema::message::CoreMessage;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::world::{Footing, World, core_queue, last_task, machine};
 
@@ -31,7 +32,7 @@ async fn only_what_cannot_be_handled_comes_again() {
     let good = serde_json::to_string(&CoreMessage::ClaimSubmitted { claim_id }).unwrap();
     let records = [record("a", &good), record("b", "garbage"), record("c", &good)];
     let event: SqsEvent = serde_json::from_value(json!({ "Records": records })).unwrap();
-    let response = handle_batch(&world.core, LambdaEvent::new(event, Context::default())).await;
+    let response = handle_batch(&world.core, event, Instant::now() + TIME).await;
     assert_eq!(json!(response), json!({ "batchItemFailures": [{ "itemIdentifier": "b" }] }));
     assert_eq!(world.status(claim_id).await, "RUNNING");
     assert_eq!((world.tasks("work").await.len(), world.total("outbox").await), (1, 0));

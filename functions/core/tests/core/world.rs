@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fluxus_core::{Core, Handled, Parts};
+use fluxus_core::{Core, Handled, Parts, Sweeps};
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, Options};
 use fluxus_queue::{
@@ -27,6 +27,20 @@ pub enum Footing {
     Joined,
     /// Elsewhere, behind the outbox.
     Relayed,
+    /// Elsewhere, swept by a schedule, through one connection: as a Lambda function.
+    Scheduled,
+}
+
+/// How often the schedule of [`Footing::Scheduled`] sweeps.
+pub const RHYTHM: Duration = Duration::from_secs(60);
+
+impl Footing {
+    fn sweeps(self) -> Sweeps {
+        match self {
+            Self::Joined | Self::Relayed => Sweeps::WhenDue,
+            Self::Scheduled => Sweeps::Every(RHYTHM),
+        }
+    }
 }
 
 pub struct World {
@@ -71,7 +85,11 @@ impl World {
     /// A core that knows fluxlings for these capabilities, each of the same name.
     pub async fn new(footing: Footing, capabilities: &[&str]) -> Self {
         let test = database().await;
-        let database = Database::connect(test.url(), Options::default()).await.expect("a database");
+        let options = match footing {
+            Footing::Joined | Footing::Relayed => Options::default(),
+            Footing::Scheduled => Options::ONE,
+        };
+        let database = Database::connect(test.url(), options).await.expect("a database");
         let store = Store::new(database.clone());
         let (queue, outbound): (Arc<dyn Queue>, Outbound) = match footing {
             Footing::Joined => {
@@ -80,7 +98,7 @@ impl World {
                 let queue = PostgresQueue::new(database.clone(), options).await.expect("a queue");
                 (Arc::new(queue.clone()), Outbound::Joined(queue))
             }
-            Footing::Relayed => {
+            Footing::Relayed | Footing::Scheduled => {
                 let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
                 (queue.clone(), Outbound::Relayed { queue, store: store.clone() })
             }
@@ -91,13 +109,13 @@ impl World {
                 .await
                 .unwrap();
         }
-        let core = start(&store, &outbound).await;
+        let core = start(&store, &outbound, footing.sweeps()).await;
         Self { core, store, database, queue, outbound, _test: test }
     }
 
     /// Another core on the same database and queue.
     pub async fn another_core(&self) -> Core {
-        start(&self.store, &self.outbound).await
+        start(&self.store, &self.outbound, Sweeps::WhenDue).await
     }
 
     pub async fn register(&self, manifest: &Manifest) {
@@ -244,12 +262,13 @@ impl World {
     }
 }
 
-async fn start(store: &Store, outbound: &Outbound) -> Core {
+async fn start(store: &Store, outbound: &Outbound, sweeps: Sweeps) -> Core {
     let parts = Parts {
         store: store.clone(),
         outbound: outbound.clone(),
         core_queue: core_queue(),
         on_ended: Arc::new(|| {}),
+        sweeps,
     };
     Core::start(parts).await.expect("starts")
 }
