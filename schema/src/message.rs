@@ -9,7 +9,10 @@ use crate::id::{BranchId, Capability, ClaimId, FluxlingName, RecipeName, TaskTok
 use crate::time::Timestamp;
 
 /// Name of the queue that the core takes its messages from.
-pub const CORE_QUEUE: &str = "fluxus-core";
+pub const CORE_QUEUE: &str = "core";
+
+/// Name of the queue on which other systems put claims, each the document of `POST /v1/claims`.
+pub const INGEST_QUEUE: &str = "ingest";
 
 /// Channel on which the core notifies, after a commit, that claims ended.
 pub const CLAIM_ENDED_CHANNEL: &str = "fluxus_claim_ended";

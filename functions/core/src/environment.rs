@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fluxus_postgres::{Database, Options};
-use fluxus_queue::{PostgresQueue, PostgresQueueOptions, Queue, QueueName};
+use fluxus_queue::{Bodies, PostgresQueue, PostgresQueueOptions, Queue, QueueName};
 use fluxus_schema::message::{CLAIM_ENDED_CHANNEL, CORE_QUEUE};
 use fluxus_store::{Outbound, STEPPING, Store};
 use tokio::sync::Notify;
@@ -66,9 +66,12 @@ impl Settings {
     }
 }
 
+/// Where bodies lie that are too large for a message, if that is set.
+pub(crate) type LargeBodies = Option<Arc<dyn Bodies>>;
+
 /// The core of a Lambda function: its queues are in SQS, and a schedule sweeps.
-pub(crate) async fn function_core(store: Store) -> anyhow::Result<Core> {
-    let queue = sqs().await?;
+pub(crate) async fn function_core(store: Store) -> anyhow::Result<(Core, LargeBodies)> {
+    let (queue, bodies) = sqs().await?;
     let parts = Parts {
         outbound: Outbound::Relayed { queue, store: store.clone() },
         store,
@@ -77,18 +80,20 @@ pub(crate) async fn function_core(store: Store) -> anyhow::Result<Core> {
         on_ended: Arc::new(|| {}),
         sweeps: Sweeps::Every(SCHEDULE),
     };
-    Core::start(parts).await.context("start; was the database migrated?")
+    let core = Core::start(parts).await.context("start; was the database migrated?")?;
+    Ok((core, bodies))
 }
 
 #[cfg(feature = "aws")]
-async fn sqs() -> anyhow::Result<Arc<dyn Queue>> {
-    let queue = fluxus_queue::SqsQueue::from_env(fluxus_lambda::aws::config().await);
-    Ok(Arc::new(queue.context("open the queues")?))
+async fn sqs() -> anyhow::Result<(Arc<dyn Queue>, LargeBodies)> {
+    let queue = fluxus_queue::SqsQueue::from_env(fluxus_lambda::aws::config().await)?;
+    let bodies = queue.bodies();
+    Ok((Arc::new(queue), bodies))
 }
 
 #[cfg(not(feature = "aws"))]
 #[allow(clippy::unused_async)] // With the feature it waits.
-async fn sqs() -> anyhow::Result<Arc<dyn Queue>> {
+async fn sqs() -> anyhow::Result<(Arc<dyn Queue>, LargeBodies)> {
     anyhow::bail!("built without the feature `aws`, so there is no SQS")
 }
 

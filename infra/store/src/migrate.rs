@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 /// Every migration, oldest first: its name and its SQL. New ones go to the end; none ever changes.
-pub const MIGRATIONS: [(&str, &str); 10] = [
+pub const MIGRATIONS: [(&str, &str); 11] = [
     ("V1__claim", include_str!("../migrations/V1__claim.sql")),
     ("V2__branch", include_str!("../migrations/V2__branch.sql")),
     ("V3__history", include_str!("../migrations/V3__history.sql")),
@@ -21,6 +21,7 @@ pub const MIGRATIONS: [(&str, &str); 10] = [
     ("V8__idempotency", include_str!("../migrations/V8__idempotency.sql")),
     ("V9__nested", include_str!("../migrations/V9__nested.sql")),
     ("V10__claim_by_parent", include_str!("../migrations/V10__claim_by_parent.sql")),
+    ("V11__core_queue", include_str!("../migrations/V11__core_queue.sql")),
 ];
 
 /// Where refinery notes what it applied.

@@ -30,7 +30,7 @@ async fn metrics_tell_of_the_shared_state() {
         r#"fluxus_claims_open{tenant="default",type="order.placed",status="RECEIVED"} 1"#,
         r#"fluxus_claims_open{tenant="default",type="order.placed",status="RUNNING"} 1"#,
         r#"fluxus_claims_ended_total{tenant="default",type="order.placed",status="SUCCEEDED"} 1"#,
-        r#"fluxus_queue_messages{queue="fluxus-core",state="ready"} 3"#,
+        r#"fluxus_queue_messages{queue="core",state="ready"} 3"#,
         r#"fluxus_queue_messages{queue="f-queue",state="ready"} 0"#,
         r#"fluxus_fluxling_in_flight{fluxling="f"} 0"#,
         r#"fluxus_http_requests_total{method="POST",route="/v1/claims",status="202"} 3"#,

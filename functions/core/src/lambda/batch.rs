@@ -1,7 +1,7 @@
 //! A batch of SQS.
 
-use fluxus_queue::sqs_event::{BatchItemFailure, SqsBatchResponse, SqsEvent};
-use fluxus_queue::{Receipt, Received};
+use fluxus_queue::sqs_event::{self, BatchItemFailure, SqsBatchResponse, SqsEvent};
+use fluxus_queue::{Bodies, Receipt, Received, Resolved};
 use tokio::time::Instant;
 
 use crate::batch::Handled;
@@ -13,25 +13,25 @@ use crate::{Core, clock, measure};
 ///
 /// A batch of the service may hold more messages than a transaction should: it is dealt with in
 /// parts, and no part is begun when the time is over.
-pub async fn handle_batch(core: &Core, event: SqsEvent, until: Instant) -> SqsBatchResponse {
-    let mut batch: Vec<_> = event
-        .records
-        .into_iter()
-        .map(|message| {
-            let received = Received::from(message);
-            // The id stands in for the receipt: the event source deletes what is not reported.
-            Received { receipt: Receipt(received.id.0.clone()), ..received }
-        })
-        .collect();
+pub async fn handle_batch(
+    core: &Core,
+    event: SqsEvent,
+    bodies: Option<&dyn Bodies>,
+    until: Instant,
+) -> SqsBatchResponse {
+    // The id stands in for the receipt: the event source deletes what is not reported.
+    let by_id = |one: Received| Received { receipt: Receipt(one.id.0.clone()), ..one };
+    let Resolved { messages, unresolved } = sqs_event::resolve(event, bodies).await;
+    let mut batch: Vec<_> = messages.into_iter().map(by_id).collect();
     measure::received(core.core_queue(), &batch, clock::now());
-    let mut failed = Vec::new();
+    let mut failed: Vec<_> = unresolved.into_iter().map(|message| message.id.0).collect();
     while !batch.is_empty() {
         let rest = batch.split_off(batch.len().min(MAX_BATCH));
         let Handled { failed: of_part, .. } = core.handle_until(batch, Some(until)).await;
-        failed.extend(of_part);
+        failed.extend(of_part.into_iter().map(|(receipt, _reason)| receipt.0));
         batch = rest;
     }
     measure::failed(core.core_queue(), failed.len());
-    let failure = |(receipt, _): (Receipt, String)| BatchItemFailure { item_identifier: receipt.0 };
+    let failure = |item_identifier| BatchItemFailure { item_identifier };
     SqsBatchResponse { batch_item_failures: failed.into_iter().map(failure).collect() }
 }

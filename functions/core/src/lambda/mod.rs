@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::environment::{self, Settings};
+use crate::environment::{self, LargeBodies, Settings};
 use crate::error::chain;
 use crate::{Core, clock};
 
@@ -49,7 +49,7 @@ pub struct Function {
     /// What the environment says, or what is wrong with it.
     settings: Result<Settings, String>,
     store: OnceCell<Store>,
-    core: OnceCell<Core>,
+    core: OnceCell<(Core, LargeBodies)>,
 }
 
 /// Runs as this Lambda function.
@@ -75,7 +75,8 @@ impl Function {
     /// The function around a core at hand.
     pub fn of(store: Store, core: Core) -> Self {
         let settings = Err("there is no environment".to_owned());
-        let (store, core) = (OnceCell::new_with(Some(store)), OnceCell::new_with(Some(core)));
+        let store = OnceCell::new_with(Some(store));
+        let core = OnceCell::new_with(Some((core, None)));
         Self { settings, store, core }
     }
 
@@ -100,7 +101,7 @@ impl Function {
         self.store.get_or_try_init(open).await
     }
 
-    async fn core(&self) -> anyhow::Result<&Core> {
+    async fn core(&self) -> anyhow::Result<&(Core, LargeBodies)> {
         let start = || async { environment::function_core(self.store().await?.clone()).await };
         self.core.get_or_try_init(start).await
     }
@@ -128,12 +129,13 @@ impl Function {
     }
 
     async fn batch(&self, batch: SqsEvent, until: Instant) -> anyhow::Result<Value> {
-        let core = self.core().await?;
-        Ok(serde_json::to_value(handle_batch(core, batch, until).await)?)
+        let (core, bodies) = self.core().await?;
+        let response = handle_batch(core, batch, bodies.as_deref(), until).await;
+        Ok(serde_json::to_value(response)?)
     }
 
     async fn sweep(&self, until: Instant) -> anyhow::Result<Value> {
-        let core = self.core().await?;
+        let (core, _bodies) = self.core().await?;
         // Cut off, it has swept what it committed; the next one goes on.
         let swept = tokio::time::timeout_at(until, core.sweep_until(until)).await;
         let swept = swept.context("the sweep took too long; the next one goes on")??;

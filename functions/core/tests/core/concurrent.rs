@@ -41,7 +41,7 @@ async fn cores_that_handle_the_same_messages_at_once_agree() {
         assert_eq!(world.status(id).await, "SUCCEEDED");
         assert_eq!(world.claim(id).await.output, Some(json!([n, n])));
     }
-    assert_eq!((world.total("branch").await, world.queued(&["fluxus-core", "work"]).await), (0, 0));
+    assert_eq!((world.total("branch").await, world.queued(&["core", "work"]).await), (0, 0));
 }
 
 /// Returns once so many transactions wait for locks.

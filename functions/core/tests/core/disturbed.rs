@@ -143,7 +143,7 @@ async fn run(footing: Footing, by: By) -> Told {
     assert_eq!(world.total("timer").await, 0, "timers are left");
     assert_eq!(world.total("waiter").await, 0, "waiters are left");
     assert_eq!(world.total("outbox").await, 0, "messages are left in the outbox");
-    assert_eq!(world.queued(&["fluxus-core", "work", "ask"]).await, 0, "messages are left");
+    assert_eq!(world.queued(&["core", "work", "ask"]).await, 0, "messages are left");
     told
 }
 

@@ -70,7 +70,7 @@ impl Driver<'_> {
 
     async fn is_over(&mut self) -> bool {
         if !self.pool.is_empty()
-            || self.world.queued(&["fluxus-core", "work", "ask"]).await > 0
+            || self.world.queued(&["core", "work", "ask"]).await > 0
             || self.world.total("outbox").await > 0
         {
             return false;
@@ -245,7 +245,7 @@ pub async fn drive_workers(world: &World, claims: &[ClaimId]) {
             }
         }
         let ended = world.store.ended(claims).await.unwrap().len() == claims.len();
-        if ended && world.queued(&["fluxus-core", "work", "ask"]).await == 0 {
+        if ended && world.queued(&["core", "work", "ask"]).await == 0 {
             break;
         }
         tokio::task::yield_now().await;

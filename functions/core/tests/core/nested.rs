@@ -52,7 +52,7 @@ async fn answer(world: &World, with: impl Fn(&TaskToken) -> CoreMessage) {
 /// Nobody works on the tasks that are on the fluxlings' queues.
 async fn sound(world: &World) {
     assert_eq!(audit(&world.store, Activity::UnderWay).await.unwrap(), vec![]);
-    assert_eq!(world.queued(&["fluxus-core"]).await, 0);
+    assert_eq!(world.queued(&["core"]).await, 0);
 }
 
 #[tokio::test]

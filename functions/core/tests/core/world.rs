@@ -154,6 +154,7 @@ impl World {
         let message = Message { claim_id, tenant: Tenant::default(), outgoing };
         let enqueued = self.outbound.enqueue(&tx, vec![message], now()).await.unwrap();
         tx.commit().await.unwrap();
+        drop(session);
         self.outbound.committed(enqueued).await;
         claim_id
     }

@@ -66,7 +66,7 @@ async fn the_report_says_who_and_how_long() {
     let started = bench.clock.now();
     let batch = bench.receive().await;
     bench.worker.handle_batch(batch).await;
-    let core = fluxus_queue::QueueName::new("fluxus-core").unwrap();
+    let core = fluxus_queue::QueueName::new("core").unwrap();
     let request =
         fluxus_queue::Receive { max: 1, wait: Duration::ZERO, visibility: Duration::from_secs(1) };
     let received = fluxus_queue::Queue::receive(&bench.queue.0, &core, request).await.unwrap();

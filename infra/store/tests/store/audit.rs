@@ -80,7 +80,7 @@ fn ends(claim_id: ClaimId) -> HistoryRow {
 }
 
 fn timer(claim_id: ClaimId, due_at: fluxus_schema::Timestamp) -> TimerRow {
-    let (queue, body) = ("fluxus-core".to_owned(), "{}".to_owned());
+    let (queue, body) = ("core".to_owned(), "{}".to_owned());
     TimerRow { claim_id, key: "/".to_owned(), tenant: tenant(), due_at, queue, body }
 }
 
@@ -93,7 +93,7 @@ async fn send(store: &Store, message: &Value) -> Done {
         store,
         &format!(
             "INSERT INTO fluxus_queue.message (visible_at, sent_at, queue, body)
-         VALUES (now(), now(), 'fluxus-core', '{message}')"
+         VALUES (now(), now(), 'core', '{message}')"
         ),
     )
     .await

@@ -13,7 +13,7 @@ async fn due_timers_are_taken_once_the_earliest_first() -> Done {
         key: key.to_owned(),
         tenant: tenant(),
         due_at: at(ms),
-        queue: "fluxus-core".to_owned(),
+        queue: "core".to_owned(),
         body: format!("{{\"{key}\":1}}"),
     };
     let set_timers = vec![row("a", 30), row("b", 10), row("c", 20), row("d", 99)];
