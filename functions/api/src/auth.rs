@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
 use crate::App;
+use crate::gateway::Gateway;
 use crate::limits::MIN_KEY_CHARS;
 use crate::problem::{Kind, Refusal};
 
@@ -34,6 +35,9 @@ pub enum Auth {
     Open,
     /// Whoever has a key.
     Keys(ApiKeys),
+    /// Whoever API Gateway lets through. Only as a Lambda function: nowhere else does a gateway
+    /// stand in front.
+    Gateway(Gateway),
 }
 
 /// API keys, kept as SHA-256 hashes. A key is random and long, so it needs no slow hash.
@@ -63,6 +67,15 @@ pub enum AuthError {
     /// No entry at all.
     #[error("{KEYS_VARIABLE} holds no key; set it to `key:tenant`, or several separated by commas")]
     NoKeys,
+    /// On a socket no gateway has asked anybody anything.
+    #[error(
+        "will not listen on {addr} for an API Gateway to check who asks: that is for a Lambda \
+         function; set {KEYS_VARIABLE} instead"
+    )]
+    NoGateway {
+        /// The address.
+        addr: SocketAddr,
+    },
     /// Without keys everybody in the network could ask.
     #[error(
         "will not listen on {addr} without API keys: set {KEYS_VARIABLE} to `key:tenant`, or \
@@ -118,6 +131,7 @@ impl fmt::Debug for Auth {
         match self {
             Self::Open => f.write_str("Open"),
             Self::Keys(keys) => keys.fmt(f),
+            Self::Gateway(gateway) => gateway.fmt(f),
         }
     }
 }
@@ -131,6 +145,7 @@ pub fn check_listen(addr: SocketAddr, auth: &Auth) -> Result<(), AuthError> {
         Auth::Open if !addr.ip().to_canonical().is_loopback() => {
             Err(AuthError::OpenToTheNetwork { addr })
         }
+        Auth::Gateway(_) => Err(AuthError::NoGateway { addr }),
         Auth::Open | Auth::Keys(_) => Ok(()),
     }
 }
@@ -141,15 +156,19 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
+    const NO_KEY: &str = "send a key as `Authorization: Bearer KEY` or `X-Api-Key: KEY`";
     let tenant = match app.auth() {
-        Auth::Open => Some(Tenant::default()),
-        Auth::Keys(keys) => presented(request.headers()).and_then(|key| keys.tenant(key)).cloned(),
+        Auth::Open => Ok(Tenant::default()),
+        Auth::Keys(keys) => {
+            let key = presented(request.headers());
+            key.and_then(|key| keys.tenant(key)).cloned().ok_or_else(|| NO_KEY.into())
+        }
+        Auth::Gateway(gateway) => gateway.tenant(request.extensions()),
     };
-    if let Some(tenant) = tenant {
-        request.extensions_mut().insert(tenant);
-    } else if !OPEN_PATHS.contains(&request.uri().path()) {
-        const DETAIL: &str = "send a key as `Authorization: Bearer KEY` or `X-Api-Key: KEY`";
-        return Refusal::new(Kind::Unauthenticated, DETAIL).into_response();
+    match tenant {
+        Ok(tenant) => drop(request.extensions_mut().insert(tenant)),
+        Err(_) if OPEN_PATHS.contains(&request.uri().path()) => {}
+        Err(detail) => return Refusal::new(Kind::Unauthenticated, detail).into_response(),
     }
     next.run(request).await
 }
@@ -200,6 +219,7 @@ mod tests {
     #[test]
     fn without_keys_only_loopback_is_listened_on() {
         let keys = Auth::Keys(ApiKeys::parse(&format!("{KEY}:acme")).expect("keys"));
+        let gateway = Auth::Gateway(Gateway::Iam);
         for (addr, open) in [
             ("127.0.0.1:80", true),
             ("[::1]:80", true),
@@ -211,6 +231,7 @@ mod tests {
             let addr = addr.parse().expect("an address");
             assert_eq!(check_listen(addr, &Auth::Open).is_ok(), open, "{addr}");
             assert!(check_listen(addr, &keys).is_ok());
+            assert_eq!(check_listen(addr, &gateway), Err(AuthError::NoGateway { addr }));
         }
         let error = check_listen("0.0.0.0:80".parse().expect("an address"), &Auth::Open);
         assert!(error.expect_err("refused").to_string().contains(KEYS_VARIABLE));

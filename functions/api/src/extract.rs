@@ -104,7 +104,11 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn parse<T: DeserializeOwned, const MOST: usize>(
+/// Reads a document.
+///
+/// # Errors
+/// [`Refusal`]: nested too deep, no JSON, or not this document.
+pub(crate) fn parse<T: DeserializeOwned, const MOST: usize>(
     text: &[u8],
 ) -> Result<Document<T, MOST>, Refusal> {
     if nesting::exceeds(text, MAX_BODY_NESTING) {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use fluxus_lambda::metrics::count;
 use fluxus_queue::{Outgoing, QueueError, QueueName};
 use fluxus_schema::message::CoreMessage;
 use fluxus_store::{
@@ -37,12 +38,12 @@ struct Arrival {
     reply: oneshot::Sender<Result<Inserted, Refusal>>,
 }
 
-/// What a batch needs.
+/// Writes claims; what that needs.
 #[derive(Clone)]
-struct Writer {
-    store: Store,
-    outbound: Outbound,
-    core: QueueName,
+pub(crate) struct Writer {
+    pub(crate) store: Store,
+    pub(crate) outbound: Outbound,
+    pub(crate) core: QueueName,
 }
 
 /// Why a batch was not written.
@@ -140,36 +141,39 @@ fn gather(first: Arrival, arrivals: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival
 }
 
 impl Writer {
-    /// Writes a batch and answers everybody in it. If the batch fails for one bad row, the rows
-    /// are tried one by one, so that only the bad one fails.
+    /// Writes a batch and answers everybody in it.
     async fn write_all(&self, batch: Vec<Arrival>) {
         let (rows, replies): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|arrival| (arrival.row, arrival.reply)).unzip();
-        match self.write(&rows).await {
-            Ok(inserted) => {
-                for (reply, inserted) in replies.into_iter().zip(inserted) {
-                    // A client that went away needs no answer.
-                    let _gone = reply.send(Ok(inserted));
-                }
-            }
-            Err(error) => self.one_by_one(rows, replies, error).await,
+        for (reply, answer) in replies.into_iter().zip(self.write_each(&rows).await) {
+            // A client that went away needs no answer.
+            let _gone = reply.send(answer);
+        }
+    }
+
+    /// Writes claims in one transaction; what became of each, in the order given. If that fails
+    /// for one bad row, the rows are tried one by one, so that only the bad one fails.
+    pub(crate) async fn write_each(&self, rows: &[NewRow]) -> Vec<Result<Inserted, Refusal>> {
+        match self.write(rows).await {
+            Ok(inserted) => inserted.into_iter().map(Ok).collect(),
+            Err(error) => self.one_by_one(rows, error).await,
         }
     }
 
     async fn one_by_one(
         &self,
-        rows: Vec<NewRow>,
-        replies: Vec<oneshot::Sender<Result<Inserted, Refusal>>>,
+        rows: &[NewRow],
         error: WriteError,
-    ) {
+    ) -> Vec<Result<Inserted, Refusal>> {
         let text = crate::problem::chain(&error);
         tracing::debug!(error = text, claims = rows.len(), "trying the claims of a batch singly");
         // Without a database the others would only wait for their turn to fail.
         let mut outage = error.is_outage().then(|| error.refusal());
-        for (row, reply) in rows.into_iter().zip(replies) {
-            let answer = match &outage {
+        let mut answers = Vec::with_capacity(rows.len());
+        for row in rows {
+            answers.push(match &outage {
                 Some(refusal) => Err(refusal.clone()),
-                None => match self.write(std::slice::from_ref(&row)).await {
+                None => match self.write(std::slice::from_ref(row)).await {
                     Ok(inserted) => inserted.first().copied().ok_or_else(stopping),
                     Err(error) => {
                         let out = error.is_outage();
@@ -178,9 +182,9 @@ impl Writer {
                         Err(refusal)
                     }
                 },
-            };
-            let _gone = reply.send(answer);
+            });
         }
+        answers
     }
 
     /// Writes claims and their messages in one transaction.
@@ -201,6 +205,7 @@ impl Writer {
         let enqueued = self.outbound.enqueue(&tx, messages, entropy::now()).await?;
         tx.commit().await.map_err(StoreError::from)?;
         drop(session);
+        count("ClaimsReceived", &[], inserted.iter().filter(|one| !one.duplicate).count() as u64);
         // Before the answers: a Lambda is frozen once it has answered.
         self.outbound.committed(enqueued).await;
         Ok(inserted)

@@ -149,6 +149,29 @@ impl Refusal {
         self.0.kind
     }
 
+    /// What is wrong, in one line: for who put the document on a queue, and sees no answer.
+    pub(crate) fn reason(&self) -> String {
+        let Inner { kind, detail, faults, .. } = &*self.0;
+        let faults: Vec<_> =
+            faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+        let title = kind.title();
+        if faults.is_empty() {
+            format!("{title}: {detail}")
+        } else {
+            format!("{title}: {}", faults.join("; "))
+        }
+    }
+
+    /// Whether the fault is not the client's, and the same may succeed later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.0.kind, Kind::Internal | Kind::Unavailable)
+    }
+
+    /// The cause that only the log is told.
+    pub(crate) fn cause(&self) -> Option<String> {
+        self.0.cause.as_ref().map(|cause| chain(cause.as_ref()))
+    }
+
     /// The answer to the client, with a line in the log where the failure is ours.
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let Inner { kind, detail, faults, cause } = &*self.0;

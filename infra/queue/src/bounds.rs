@@ -20,6 +20,10 @@ pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 /// restart, few enough that a message that cannot be handled does not go round for long.
 pub const MAX_RECEIVES: u32 = 5;
 
+/// The longest reason of a dead letter that was buried: enough to say what is wrong, and in SQS an
+/// attribute that counts towards the message's size.
+pub const MAX_REASON_CHARS: usize = 1000;
+
 /// The longest name of a queue: what SQS allows.
 pub const MAX_NAME_CHARS: usize = 80;
 

@@ -53,6 +53,7 @@ where
     time::a_stale_receipt_does_nothing(make().await).await;
     time::visibility_can_be_changed(make().await).await;
     dead::what_is_received_too_often_dies(make().await).await;
+    dead::what_is_buried_is_dead_at_once(make().await).await;
     dead::the_depth_tells_each_kind(make().await).await;
     bounds::past_a_bound_nothing_is_done(make().await).await;
 }

@@ -15,8 +15,8 @@ use shelf::Shelf;
 use crate::bounds::MAX_RECEIVES;
 use crate::message::check_visibility;
 use crate::{
-    DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt, Receive,
-    Received,
+    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt,
+    Receive, Received,
 };
 
 /// Queues in memory: the semantics of the other adapters without their durability. Clones are one
@@ -117,6 +117,13 @@ impl Queue for MemoryQueue {
         changes.iter().for_each(|(receipt, visibility)| shelf.hide(receipt, *visibility, now));
         drop(shelf);
         self.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn bury(&self, _queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError> {
+        let now = self.clock.now_us();
+        let mut shelf = self.shelf();
+        burials.iter().for_each(|one| shelf.give_up(&one.message.receipt, &one.reason, now));
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::MAX_RECEIVE;
-use crate::bounds::{MAX_BODY_BYTES, MAX_DELAY, MAX_GROUP_CHARS, MAX_VISIBILITY, MAX_WAIT};
+use crate::bounds::{
+    MAX_BODY_BYTES, MAX_DELAY, MAX_GROUP_CHARS, MAX_REASON_CHARS, MAX_VISIBILITY, MAX_WAIT,
+};
 use crate::{QueueError, QueueName};
 
 /// A message to send.
@@ -125,6 +127,25 @@ impl Receipt {
             .split_once(':')
             .and_then(|(id, count)| Some((id.parse().ok()?, count.parse().ok()?)));
         parts.unwrap_or((-1, -1))
+    }
+}
+
+/// A message that nobody will ever be able to deal with, and why: to be made a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Burial {
+    pub(crate) message: Received,
+    pub(crate) reason: String,
+}
+
+impl Burial {
+    /// Buries a message that was received. Of a reason that is too long the beginning is kept.
+    pub fn new(message: Received, reason: &str) -> Self {
+        // What is no text for SQS or for Postgres becomes a space.
+        let shown =
+            |c: char| if c.is_control() || c >= '\u{fffe}' && c <= '\u{ffff}' { ' ' } else { c };
+        let reason: String = reason.chars().map(shown).take(MAX_REASON_CHARS).collect();
+        let reason = if reason.is_empty() { "no reason was given".to_owned() } else { reason };
+        Self { message, reason }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    DeadLetter, DeadLetterId, Depth, Outgoing, QueueError, QueueName, Receipt, Receive, Received,
+    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, QueueError, QueueName, Receipt, Receive,
+    Received,
 };
 
 /// Queues with the semantics of SQS standard queues: every message is delivered at least once, in
@@ -52,6 +53,13 @@ pub trait Queue: Send + Sync + 'static {
         queue: &QueueName,
         changes: &[(Receipt, Duration)],
     ) -> Result<(), QueueError>;
+
+    /// Makes dead letters of messages that were received, each with its reason. Void receipts are
+    /// passed over in silence, or buried once more: somebody else has the message now.
+    ///
+    /// # Errors
+    /// [`QueueError`]; bury them again.
+    async fn bury(&self, queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError>;
 
     /// How full each of the queues is, in the order asked.
     ///

@@ -16,8 +16,8 @@ use fluxus_postgres::{Database, Transaction};
 use crate::bounds::MAX_RECEIVES;
 use crate::message::check_visibility;
 use crate::{
-    DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt, Receive,
-    Received,
+    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt,
+    Receive, Received,
 };
 use wake::Wakers;
 
@@ -187,6 +187,11 @@ impl Queue for PostgresQueue {
             self.wake([queue]);
         }
         Ok(())
+    }
+
+    async fn bury(&self, _queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError> {
+        // Waits for the disk: the letter may be all that is left of what somebody sent.
+        state::bury(&self.database, &burials).await
     }
 
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError> {

@@ -36,8 +36,8 @@ use crate::bounds::MAX_WAIT;
 use crate::message::check_visibility;
 use crate::sqs_event::{self, SqsEvent};
 use crate::{
-    DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt, Receive,
-    Received, Resolved,
+    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt,
+    Receive, Received, Resolved,
 };
 
 pub use bodies::S3Bodies;
@@ -169,6 +169,13 @@ impl Queue for SqsQueue {
             changes.len(),
             format_args!("in `{queue}`"),
         )
+    }
+
+    async fn bury(&self, queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError> {
+        let receipts: Vec<_> = burials.iter().map(|one| one.message.receipt.clone()).collect();
+        // The letter first: a message that comes again is better than one that is gone.
+        dead::bury(self, queue, burials).await?;
+        self.delete(queue, &receipts).await
     }
 
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError> {

@@ -8,17 +8,17 @@ use fluxus_schema::limits::{DEFAULT_PAGE, MAX_CAUSE_CHARS, MAX_ERROR_CHARS, MAX_
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{Claim, ClaimId, ClaimStatus, NewClaim, Tenant, Timestamp};
-use fluxus_store::{ClaimFilter, Intake};
+use fluxus_store::ClaimFilter;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::App;
-use crate::entropy;
 use crate::extract::{Caller, Document, Params, Segment, invalid};
 use crate::headers;
 use crate::observe::about_claim;
 use crate::openapi::problems;
 use crate::problem::{Kind, Refusal};
+use crate::submission;
 
 /// The list that cursors of claims belong to.
 const LIST: &str = "claims";
@@ -60,21 +60,14 @@ pub(crate) async fn submit(
     Document { value: mut claim, bytes }: Document<NewClaim>,
 ) -> Result<Response, Refusal> {
     claim.idempotency_key = headers::idempotency_key(&headers, claim.idempotency_key)?;
-    let faults = faults(&claim);
-    if !faults.is_empty() {
-        return Err(Refusal::faulty(Kind::InvalidClaim, faults));
-    }
-    let received_at = entropy::now();
-    let claim_id = entropy::claim_id(received_at);
+    submission::check(&claim)?;
+    let traceparent = headers::traceparent(&headers);
+    let intake = submission::intake(tenant, claim, traceparent);
+    let claim_id = intake.claim_id;
     about_claim(claim_id);
     let wait = headers::wait(&headers, app.limits().max_wait);
     // Before the claim is written, so that its end cannot be missed.
     let registered = wait.and_then(|_| app.waiters().register(claim_id));
-    let traceparent = headers::traceparent(&headers);
-    let seed = entropy::seed();
-    let owner = tenant.clone();
-    let intake =
-        Intake { claim_id, tenant: owner, claim, seed, traceparent, origin: None, received_at };
     let inserted = app.intake().submit(intake, bytes).await?;
     let submitted = Submitted {
         claim_id: inserted.claim_id,
@@ -102,17 +95,6 @@ pub(crate) async fn submit(
             answer.into_response()
         }
     })
-}
-
-/// The bounds that a claim breaks, and what the search index cannot hold.
-fn faults(claim: &NewClaim) -> Vec<Fault> {
-    let mut faults = claim.faults();
-    let zero = |(key, value): &(&String, &String)| key.contains('\0') || value.contains('\0');
-    if claim.attributes.iter().any(|entry| zero(&entry)) {
-        let detail = "holds the character U+0000, which Postgres cannot store";
-        faults.push(Fault::of_document("/attributes", detail));
-    }
-    faults
 }
 
 /// Read a claim.

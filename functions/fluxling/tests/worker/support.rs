@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fluxling::{Begin, Clock, Fluxling, Idempotency, IdempotencyError, MemoryIdempotency, Worker};
 use fluxus_queue::{
-    DeadLetter, DeadLetterId, Depth, MemoryQueue, Outgoing, Queue, QueueError, QueueName, Receipt,
-    Receive, Received,
+    Burial, DeadLetter, DeadLetterId, Depth, MemoryQueue, Outgoing, Queue, QueueError, QueueName,
+    Receipt, Receive, Received,
 };
 use fluxus_schema::message::{CORE_QUEUE, TaskMessage};
 use fluxus_schema::{ClaimId, Json, TaskToken, Tenant, Timestamp};
@@ -79,6 +79,10 @@ impl Queue for CountedQueue {
     ) -> Result<(), QueueError> {
         self.1.queue("hide")?;
         self.0.change_visibility(queue, changes).await
+    }
+    async fn bury(&self, queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError> {
+        self.1.queue("bury")?;
+        self.0.bury(queue, burials).await
     }
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError> {
         self.0.depth(queues).await

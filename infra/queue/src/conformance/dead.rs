@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LONG, PATIENCE, SHORT, Subject, send, take, wait_for_one};
-use crate::bounds::{MAX_DELAY, MAX_RECEIVES};
-use crate::{DeadLetter, Outgoing, Queue, QueueName, Receive};
+use crate::bounds::{MAX_DELAY, MAX_REASON_CHARS, MAX_RECEIVES};
+use crate::{Burial, DeadLetter, Outgoing, Queue, QueueName, Receive};
 
 pub(super) async fn what_is_received_too_often_dies(subject: Subject) {
     let queue = Arc::clone(&subject.queue);
@@ -36,6 +36,30 @@ pub(super) async fn what_is_received_too_often_dies(subject: Subject) {
     assert!(dead_letters(&*queue, &name).await.is_empty(), "reported once");
     let depth = queue.depth(std::slice::from_ref(&name)).await.expect("depth");
     assert_eq!(depth[0].dead, 1, "and kept");
+}
+
+pub(super) async fn what_is_buried_is_dead_at_once(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
+    send(&*queue, &name, &["bad", "good"]).await;
+    let mut received = take(&*queue, &name, 10).await;
+    received.extend(take(&*queue, &name, 10).await);
+    assert_eq!(received.len(), 2);
+    let bad = received.into_iter().find(|one| one.body == "bad").expect("the bad one");
+    let reason = format!("line 1\nis no claim\0: {}", "x".repeat(MAX_REASON_CHARS));
+    let burial = Burial::new(bad.clone(), &reason);
+    queue.bury(&name, vec![burial]).await.expect("bury");
+    queue.bury(&name, Vec::new()).await.expect("none is nothing to do");
+
+    let letters = dead_letters(&*queue, &name).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].body, "bad");
+    assert!(letters[0].reason.starts_with("line 1 is no claim : xxx"), "{}", letters[0].reason);
+    assert_eq!(letters[0].reason.chars().count(), MAX_REASON_CHARS);
+    // It is gone from the queue: it cannot be made visible again.
+    let changes = [(bad.receipt, Duration::ZERO)];
+    queue.change_visibility(&name, &changes).await.expect("change visibility");
+    assert!(take(&*queue, &name, 10).await.is_empty());
 }
 
 pub(super) async fn the_depth_tells_each_kind(subject: Subject) {

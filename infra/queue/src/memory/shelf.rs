@@ -64,7 +64,9 @@ impl Shelf {
             }
             let Some(mut message) = self.messages.remove(&id) else { continue };
             if message.receive_count >= self.max_receives {
-                self.bury(id, message, now_us);
+                let count = message.receive_count;
+                let reason = format!("received {count} times and never deleted");
+                self.bury(id, message, reason, now_us);
                 continue;
             }
             message.receive_count += 1;
@@ -88,6 +90,17 @@ impl Shelf {
             && let Some(order) = self.order.get_mut(&message.queue)
         {
             order.remove(&(message.visible_at_us, id));
+        }
+    }
+
+    /// Makes a dead letter of a message whose receipt is still good.
+    pub(super) fn give_up(&mut self, receipt: &Receipt, reason: &str, now_us: i64) {
+        let Some(id) = self.held(receipt) else { return };
+        if let Some(message) = self.messages.remove(&id) {
+            if let Some(order) = self.order.get_mut(&message.queue) {
+                order.remove(&(message.visible_at_us, id));
+            }
+            self.bury(id, message, reason.to_owned(), now_us);
         }
     }
 
@@ -142,14 +155,14 @@ impl Shelf {
         (i64::from(message.receive_count) == i64::from(receive_count)).then_some(id)
     }
 
-    fn bury(&mut self, id: i64, message: Message, now_us: i64) {
+    fn bury(&mut self, id: i64, message: Message, reason: String, now_us: i64) {
         let Message { queue, body, receive_count, .. } = message;
         let letter = DeadLetter {
             id: DeadLetterId(id.to_string()),
             queue,
             body,
             receive_count,
-            reason: format!("received {receive_count} times and never deleted"),
+            reason,
             dead_at_ms: now_us / 1000,
         };
         self.dead.insert(id, Dead { letter, is_reported: false });

@@ -6,7 +6,7 @@ use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
 
 use super::{LARGER_BODIES, MIGRATION};
-use crate::{DeadLetter, DeadLetterId, Depth, QueueError, QueueName, Receipt};
+use crate::{Burial, DeadLetter, DeadLetterId, Depth, QueueError, QueueName, Receipt};
 
 /// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
 const SETUP_LOCK: i64 = 0x666c_7578_7175_6575;
@@ -81,6 +81,43 @@ pub(super) async fn delete_in(
     let (ids, counts) = columns(receipts);
     let params: [Param<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&counts, Type::INT4_ARRAY)];
     tx.execute(DELETE, &params).await.map_err(QueueError::database("delete messages"))
+}
+
+/// Makes dead letters of messages whose receipt is still good.
+const BURY: &str = "
+    -- bury messages
+    WITH gone AS (
+        DELETE FROM fluxus_queue.message
+         USING unnest($1::bigint[], $2::integer[], $3::text[])
+               AS given (message_id, receive_count, reason)
+         WHERE message.message_id = given.message_id
+           AND message.receive_count = given.receive_count
+        RETURNING message.message_id, queue, group_id, body, message.receive_count, given.reason,
+                  sent_at
+    )
+    INSERT INTO fluxus_queue.dead_letter
+           (message_id, queue, group_id, body, receive_count, reason, sent_at, dead_at)
+    SELECT message_id, queue, group_id, body, receive_count, reason, sent_at, statement_timestamp()
+      FROM gone";
+
+pub(super) async fn bury(database: &Database, burials: &[Burial]) -> Result<(), QueueError> {
+    if burials.is_empty() {
+        return Ok(());
+    }
+    let mut parts: Vec<(i64, i32, &str)> = Vec::with_capacity(burials.len());
+    for Burial { message, reason } in burials {
+        let (id, count) = message.receipt.parts();
+        parts.push((id, count, reason));
+    }
+    // In the order of their ids, so that no two of these wait for each other.
+    parts.sort_unstable();
+    let ids: Vec<i64> = parts.iter().map(|part| part.0).collect();
+    let counts: Vec<i32> = parts.iter().map(|part| part.1).collect();
+    let reasons: Vec<&str> = parts.iter().map(|part| part.2).collect();
+    let params: [Param<'_>; 3] =
+        [(&ids, Type::INT8_ARRAY), (&counts, Type::INT4_ARRAY), (&reasons, Type::TEXT_ARRAY)];
+    let run = async { database.session().await?.execute(BURY, &params).await };
+    run.await.map(|_rows| ()).map_err(QueueError::database("bury messages"))
 }
 
 pub(super) async fn change_visibility(

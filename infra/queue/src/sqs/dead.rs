@@ -1,17 +1,20 @@
 //! Dead letters: messages of the queues beside the queues. They are only looked at: who reported
 //! one hides it for a while, so that others get their turn, and it stays for a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{
+    Message, MessageAttributeValue, MessageSystemAttributeName, SendMessageBatchRequestEntry,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::receive::received;
+use super::send::carried;
 use super::{BATCH, CONCURRENT, SqsQueue, batch, change_visibility};
 use crate::bodies;
 use crate::bounds::MAX_RECEIVES;
-use crate::{DeadLetter, DeadLetterId, QueueError, QueueName, Receipt, Received};
+use crate::{Burial, DeadLetter, DeadLetterId, QueueError, QueueName, Receipt, Received};
 
 /// How long a letter is hidden that was looked at: somebody is about to report it.
 const LOOKED_AT: Duration = Duration::from_secs(60);
@@ -98,6 +101,31 @@ async fn look(
         (received(message), reason)
     };
     Ok(output.messages.unwrap_or_default().into_iter().map(letter).collect())
+}
+
+/// Puts messages among the dead letters, each with its reason.
+pub(super) async fn bury(
+    queue: &SqsQueue,
+    name: &QueueName,
+    burials: Vec<Burial>,
+) -> Result<(), QueueError> {
+    let of = burials.len();
+    let url = queue.dead_letter_url_of(name);
+    let mut entries = Vec::with_capacity(of);
+    for (at, Burial { message, reason }) in burials.into_iter().enumerate() {
+        let reason = MessageAttributeValue::builder().data_type("String").string_value(reason);
+        let body = carried(queue, message.body).await?;
+        let entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(body);
+        let entry = entry.set_message_attributes(
+            reason.build().ok().map(|reason| HashMap::from([(REASON.to_owned(), reason)])),
+        );
+        entries.extend(entry.build().ok());
+    }
+    let outcome = batch::run(entries, |some| async {
+        let request = queue.client.send_message_batch().queue_url(&url);
+        Ok(request.set_entries(Some(some)).send().await?.failed)
+    });
+    outcome.await.or_error("bury", of, format_args!("{name}-dlq"))
 }
 
 /// The queue, the message's id, and the receipt by which it is hidden or deleted.

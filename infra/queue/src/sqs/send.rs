@@ -43,7 +43,7 @@ pub(super) async fn send(queue: &SqsQueue, messages: Vec<Outgoing>) -> Result<()
 }
 
 /// What goes in the message for this body.
-async fn carried(queue: &SqsQueue, body: String) -> Result<String, QueueError> {
+pub(super) async fn carried(queue: &SqsQueue, body: String) -> Result<String, QueueError> {
     let body = escaped(body);
     if body.len() <= INLINE_BYTES {
         return Ok(body);

@@ -1,0 +1,36 @@
+//! A claim that comes in, over HTTP or on the ingest queue: the same checks for both.
+
+use fluxus_schema::problem::Fault;
+use fluxus_schema::{NewClaim, Tenant};
+use fluxus_store::Intake;
+
+use crate::entropy;
+use crate::problem::{Kind, Refusal};
+
+/// Checks the bounds of a claim, and what the search index cannot hold.
+///
+/// # Errors
+/// [`Kind::InvalidClaim`], with every fault.
+pub(crate) fn check(claim: &NewClaim) -> Result<(), Refusal> {
+    let mut faults = claim.faults();
+    let zero = |(key, value): &(&String, &String)| key.contains('\0') || value.contains('\0');
+    if claim.attributes.iter().any(|entry| zero(&entry)) {
+        let detail = "holds the character U+0000, which Postgres cannot store";
+        faults.push(Fault::of_document("/attributes", detail));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::faulty(Kind::InvalidClaim, faults)) }
+}
+
+/// The claim as it is written, with an id and a seed of its own.
+pub(crate) fn intake(tenant: Tenant, claim: NewClaim, traceparent: Option<String>) -> Intake {
+    let received_at = entropy::now();
+    Intake {
+        claim_id: entropy::claim_id(received_at),
+        tenant,
+        claim,
+        seed: entropy::seed(),
+        traceparent,
+        origin: None,
+        received_at,
+    }
+}
