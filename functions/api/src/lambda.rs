@@ -26,7 +26,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub async fn run(settings: &Settings) -> Result<(), Error> {
     metrics::start("fluxus-api");
     let router = router(App::start(settings.parts().await?).await?);
-    lambda_http::run(lambda_http::service_fn(|request: lambda_http::Request| {
+    lambda_http::run(service_fn(|request: lambda_http::Request| {
         metrics::flushed(router.clone().oneshot(request))
     }))
     .await

@@ -8,7 +8,7 @@ use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::message::{CoreMessage, TaskMessage, TaskReport};
 use fluxus_schema::{Capability, Tenant, Timestamp};
 use fluxus_store::branch::Unserved;
-use fluxus_store::{BranchKey, Message, branch, idempotency, timer};
+use fluxus_store::{BranchKey, Message, branch, timer};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -22,15 +22,6 @@ pub const MAX_SWEPT: usize = 1_000;
 
 /// Age at which an outbox row is taken to have lost its sender: sending takes milliseconds.
 const OUTBOX_GRACE: Duration = Duration::from_secs(10);
-
-/// Days for which history partitions are made ahead.
-const PARTITIONS_AHEAD_DAYS: u32 = 7;
-
-/// How long finished tasks are remembered: as long as SQS can keep a message at most.
-const TASKS_REMEMBERED: Duration = Duration::from_secs(14 * 24 * 3600);
-
-/// Most records that one statement forgets, so that it locks and logs a bounded amount.
-const PURGED_AT_ONCE: usize = 10_000;
 
 /// Error of a task whose message could not be handled.
 pub const UNDELIVERABLE: &str = "Fluxus.Undeliverable";
@@ -131,14 +122,7 @@ impl Core {
     /// # Errors
     /// [`CoreError`]; history goes to the default partition meanwhile.
     pub async fn keep_house(&self) -> Result<(), CoreError> {
-        let now = clock::now();
-        self.store().ensure_partitions(now, PARTITIONS_AHEAD_DAYS).await?;
-        let session = self.store().session().await?;
-        let done = before(now, TASKS_REMEMBERED);
-        while idempotency::purge_older(&session, done, PURGED_AT_ONCE).await?
-            == PURGED_AT_ONCE as u64
-        {}
-        Ok(())
+        Ok(self.store().keep_house(clock::now()).await?)
     }
 
     async fn sweep_timers(&self, now: Timestamp) -> Result<(usize, Option<Timestamp>), CoreError> {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use fluxling::{Clock, Fluxling, Worker};
 use fluxling_http::Allowed;
+use fluxus_api::ingest::Ingest;
 use fluxus_api::{App, Hearing, Limits, check_listen, serve};
 use fluxus_core::{Core, Sweeps};
 use fluxus_queue::{PostgresQueue, PostgresQueueOptions, QueueName};
 use fluxus_schema::Tenant;
-use fluxus_schema::message::CORE_QUEUE;
+use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
 use fluxus_store::{Outbound, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -46,7 +47,8 @@ pub struct System {
     store: Store,
     stop_intake: CancellationToken,
     stop_work: CancellationToken,
-    /// The API's task; it gives its name, and what went wrong if something did.
+    /// The tasks of the API and of the ingest; each gives its name, and what went wrong if something
+    /// did.
     intake: JoinSet<String>,
     /// The core's and the fluxlings' tasks, likewise.
     work: JoinSet<String>,
@@ -205,6 +207,14 @@ async fn assemble(
     let queue = PostgresQueue::new(postgres.work.clone(), queue_options).await?;
     let outbound = Outbound::Joined(queue.clone());
     let core_queue = QueueName::new(CORE_QUEUE)?;
+    let ingest_queue = QueueName::new(INGEST_QUEUE)?;
+    let ingest = Ingest::new(
+        Store::new(postgres.api.clone()),
+        outbound.clone(),
+        core_queue.clone(),
+        Arc::new(queue.clone()),
+        ingest_queue,
+    );
     let app = App::start(fluxus_api::Parts {
         store: Store::new(postgres.api.clone()),
         outbound: outbound.clone(),
@@ -232,6 +242,11 @@ async fn assemble(
             Ok(()) => "the API".to_owned(),
             Err(error) => format!("the API: {:#}", anyhow!(error)),
         }
+    });
+    let stop = stop_intake.clone();
+    intake.spawn(async move {
+        ingest.run(stop).await;
+        "the ingest".to_owned()
     });
     let (workers, stop) = (options.core_workers.max(1), stop_work.clone());
     work.spawn(async move {

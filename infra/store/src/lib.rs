@@ -26,6 +26,7 @@ mod connection;
 mod error;
 pub mod fluxling;
 pub mod history;
+mod house;
 pub mod idempotency;
 mod instant;
 pub mod metrics;

@@ -1,0 +1,219 @@
+//! Watches over the system: metrics of the shared state, stuck claims, housekeeping.
+//!
+//! A Lambda function on a schedule, once a minute. What it measures no single invocation knows: how
+//! many claims are open, how full the queues are, what is overdue. The embedded run has no use for
+//! it: there `GET /metrics` is asked by Prometheus, and the core's worker keeps house.
+
+#![cfg_attr(test, allow(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
+
+mod environment;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use fluxus_lambda::metrics::{self, level};
+use fluxus_queue::{Depth, Queue, QueueName};
+use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
+use fluxus_schema::{ClaimId, Timestamp};
+use fluxus_store::{Metrics, Store, fluxling};
+pub use lambda_runtime::Error;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use environment::Settings;
+
+/// How long something may be overdue before its claim counts as stuck: several sweeps, and the
+/// visibility timeout of a message whose function died.
+const STUCK_AFTER: Duration = Duration::from_secs(300);
+
+/// Most stuck claims that one line of the log names.
+const NAMED: usize = 10;
+
+/// How often it keeps house.
+const HOUSE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Watches over a system.
+pub struct Observer {
+    store: Store,
+    queue: Arc<dyn Queue>,
+    /// When it kept house.
+    kept_at: Mutex<Option<Instant>>,
+    /// Capabilities that were missed: a level stands until another is told.
+    missed: Mutex<BTreeSet<String>>,
+}
+
+/// What was seen.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Claims that have not ended, by status.
+    pub claims_open: BTreeMap<&'static str, u64>,
+    /// Claims that something is overdue for.
+    pub stuck_claims: usize,
+    /// Timers whose time has come.
+    pub timers_due: u64,
+    /// Messages committed and not sent.
+    pub outbox_messages: u64,
+    /// Tasks that nobody can take, by capability.
+    pub tasks_unserved: BTreeMap<String, u64>,
+    /// Messages that are ready, by queue.
+    pub queues_ready: BTreeMap<String, u64>,
+    /// Dead letters, by queue; those of queues that have some.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Whether it kept house this time.
+    pub kept_house: bool,
+}
+
+/// Runs as this Lambda function.
+///
+/// # Errors
+/// What is missing in the environment, or where the Lambda runtime API cannot be reached.
+pub async fn run() -> Result<(), Error> {
+    metrics::start("fluxus-observe");
+    let settings = &Settings::from_env()?;
+    // Opened by the first event, so that its failure is that of an invocation, which is counted.
+    let observer = &OnceCell::new();
+    lambda_runtime::run(service_fn(|_scheduled: LambdaEvent<Value>| {
+        metrics::flushed(async move {
+            let observer = observer.get_or_try_init(|| settings.observer()).await?;
+            Ok::<_, Error>(observer.observe().await?)
+        })
+    }))
+    .await
+}
+
+impl Observer {
+    /// Watches over what is in this store and these queues.
+    pub fn new(store: Store, queue: Arc<dyn Queue>) -> Self {
+        Self { store, queue, kept_at: Mutex::default(), missed: Mutex::default() }
+    }
+
+    /// Looks at everything once, tells the metrics, and keeps house where it is time.
+    ///
+    /// # Errors
+    /// If the database or the queues cannot be reached; the next look is a minute away.
+    pub async fn observe(&self) -> anyhow::Result<Seen> {
+        let now = now();
+        let state = self.store.metrics(now).await.context("count what there is")?;
+        let stuck = self.store.stuck_claims(before(now, STUCK_AFTER)).await;
+        let stuck = stuck.context("look for stuck claims")?;
+        let queues = self.queues().await?;
+        let depths = self.queue.depth(&queues).await.context("measure the queues")?;
+        let kept_house = self.keep_house(now).await;
+        report_stuck(&stuck);
+        let mut seen = seen(&state, &stuck, &depths);
+        seen.kept_house = kept_house;
+        self.tell(&state, &seen, &depths);
+        Ok(seen)
+    }
+
+    /// The queues of the core, the ingest and all fluxlings.
+    async fn queues(&self) -> anyhow::Result<Vec<QueueName>> {
+        let session = self.store.session().await?;
+        let registered = fluxling::registry(&session).await.context("read the fluxlings")?;
+        drop(session);
+        let named =
+            registered.iter().filter_map(|(_, one)| QueueName::new(&one.manifest.queue).ok());
+        let own = [QueueName::new(CORE_QUEUE)?, QueueName::new(INGEST_QUEUE)?];
+        let all: BTreeSet<QueueName> = named.chain(own).collect();
+        Ok(all.into_iter().collect())
+    }
+
+    async fn keep_house(&self, now: Timestamp) -> bool {
+        let due = {
+            let kept_at = self.kept_at.lock().unwrap_or_else(PoisonError::into_inner);
+            kept_at.is_none_or(|at| at.elapsed() >= HOUSE_EVERY)
+        };
+        if !due {
+            return false;
+        }
+        match self.store.keep_house(now).await {
+            Ok(()) => {
+                let mut kept_at = self.kept_at.lock().unwrap_or_else(PoisonError::into_inner);
+                *kept_at = Some(Instant::now());
+                true
+            }
+            Err(error) => {
+                let error = format!("{:#}", anyhow::anyhow!(error));
+                tracing::warn!(error, "cannot make history partitions, or forget old tasks");
+                false
+            }
+        }
+    }
+
+    fn tell(&self, state: &Metrics, seen: &Seen, depths: &[Depth]) {
+        for (status, count) in &seen.claims_open {
+            level("ClaimsOpen", &[("Status", *status)], *count as f64);
+        }
+        let seconds = |age: Option<Duration>| age.unwrap_or_default().as_secs_f64();
+        level("StuckClaims", &[], seen.stuck_claims as f64);
+        level("OldestReceivedAge", &[], seconds(state.oldest_received));
+        level("TimersDue", &[], state.timers_due as f64);
+        level("TimerLag", &[], seconds(state.timer_lag));
+        level("OutboxMessages", &[], state.outbox as f64);
+        level("OutboxAge", &[], seconds(state.outbox_age));
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.extend(seen.tasks_unserved.keys().cloned());
+        for capability in missed.iter() {
+            let count = seen.tasks_unserved.get(capability).copied().unwrap_or_default();
+            level("TasksUnserved", &[("Capability", capability)], count as f64);
+        }
+        for Depth { queue, ready, in_flight, delayed, dead, oldest_ready_age } in depths {
+            let queue = queue.as_str();
+            let states =
+                [("Ready", ready), ("InFlight", in_flight), ("Delayed", delayed), ("Dead", dead)];
+            for (state, count) in states {
+                level("QueueMessages", &[("Queue", queue), ("State", state)], *count as f64);
+            }
+            if let Some(age) = oldest_ready_age {
+                level("QueueAge", &[("Queue", queue)], age.as_secs_f64());
+            }
+        }
+    }
+}
+
+fn seen(state: &Metrics, stuck: &[ClaimId], depths: &[Depth]) -> Seen {
+    let mut seen = Seen {
+        // Both are there always: a level that is not told keeps its last value.
+        claims_open: BTreeMap::from([("RECEIVED", 0), ("RUNNING", 0)]),
+        stuck_claims: stuck.len(),
+        timers_due: state.timers_due,
+        outbox_messages: state.outbox,
+        ..Seen::default()
+    };
+    for open in &state.open {
+        *seen.claims_open.entry(open.status.as_str()).or_default() += open.count;
+    }
+    for unserved in &state.unserved {
+        let capability = unserved.capability.to_string();
+        *seen.tasks_unserved.entry(capability).or_default() += unserved.count;
+    }
+    for depth in depths {
+        seen.queues_ready.insert(depth.queue.to_string(), depth.ready);
+        if depth.dead > 0 {
+            seen.dead_letters.insert(depth.queue.to_string(), depth.dead);
+        }
+    }
+    seen
+}
+
+fn report_stuck(stuck: &[ClaimId]) {
+    if !stuck.is_empty() {
+        let named: Vec<_> = stuck.iter().take(NAMED).map(ToString::to_string).collect();
+        tracing::warn!(claims = stuck.len(), named = named.join(" "), "claims are stuck");
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn before(now: Timestamp, earlier: Duration) -> Timestamp {
+    let ms = i64::try_from(earlier.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(ms))
+}
