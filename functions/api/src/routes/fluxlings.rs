@@ -81,16 +81,14 @@ pub(crate) async fn register(
 }
 
 fn faults(name: &FluxlingName, manifest: &Manifest) -> Vec<Fault> {
-    let mut faults = manifest.faults();
-    let mut check = |broken: bool, pointer: &str, detail: String| {
-        if broken {
-            faults.push(Fault::of_document(pointer, detail));
-        }
-    };
-    check(manifest.name != *name, "/name", format!("must be `{name}`, as in the path"));
-    if let Err(error) = QueueName::new(&manifest.queue) {
-        check(true, "/queue", error.to_string());
+    let mut faults = Vec::new();
+    if manifest.name != *name {
+        faults.push(Fault::of_document("/name", format!("must be `{name}`, as in the path")));
     }
+    if let Err(error) = QueueName::new(&manifest.queue) {
+        faults.push(Fault::of_document("/queue", error.to_string()));
+    }
+    faults.extend(manifest.faults());
     for (index, capability) in manifest.capabilities.iter().enumerate() {
         let at = |field: &str| format!("/capabilities/{index}/{field}");
         let schemas = [

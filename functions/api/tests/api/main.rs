@@ -7,6 +7,7 @@ mod claims;
 mod errors;
 mod fluxlings;
 mod history;
+mod ingest;
 mod intake;
 mod lambda;
 mod openapi;

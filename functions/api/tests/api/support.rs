@@ -36,10 +36,15 @@ pub async fn api() -> Api {
 }
 
 pub async fn api_with(auth: Auth) -> Api {
+    api_on(auth, Options::default()).await
+}
+
+/// An API on such connections.
+pub async fn api_on(auth: Auth, options: Options) -> Api {
     let test = database().await;
-    let database = Database::connect(test.url(), Options::default()).await.expect("a database");
-    let options = PostgresQueueOptions { notify: false, ..PostgresQueueOptions::default() };
-    let queue = PostgresQueue::new(database.clone(), options).await.expect("a queue");
+    let database = Database::connect(test.url(), options).await.expect("a database");
+    let unheard = PostgresQueueOptions { notify: false, ..PostgresQueueOptions::default() };
+    let queue = PostgresQueue::new(database.clone(), unheard).await.expect("a queue");
     let store = Store::new(database);
     let parts = Parts {
         store: store.clone(),
@@ -47,7 +52,7 @@ pub async fn api_with(auth: Auth) -> Api {
         core_queue: QueueName::new(CORE_QUEUE).expect("a name"),
         auth,
         limits: Limits::default(),
-        hearing: Hearing::Listen,
+        hearing: if options.shared { Hearing::Poll } else { Hearing::Listen },
     };
     let app = App::start(parts).await.expect("starts");
     let router = router(app.clone());
