@@ -46,8 +46,9 @@ async fn what_is_open_stuck_and_queued_is_seen() {
     let session = database.session().await.expect("a session");
     session
         .batch(
-            "INSERT INTO claim (claim_id, tenant, claim_type, body, status, seed, received_at)
-             SELECT gen_random_uuid(), 'default', 'order', '{}', 'RECEIVED', '\\x00',
+            "INSERT INTO claim (claim_id, tenant, claim_type, body, status, priority, seed,
+                                attributes, received_at)
+             SELECT gen_random_uuid(), 'default', 'order', '{}', 'RECEIVED', 0, decode(repeat('00', 16), 'hex'), '{}',
                     now() - minutes * interval '1 minute' FROM unnest(ARRAY[1, 10]) AS minutes;
              INSERT INTO timer (claim_id, timer_key, tenant, due_at, queue, body)
              SELECT gen_random_uuid(), 'x', 'default', now() - interval '1 hour', 'core', '{}'",

@@ -26,7 +26,7 @@ pub enum SecretError {
 /// Region, credentials and HTTP client, read from the environment once for the process.
 pub async fn config() -> &'static SdkConfig {
     static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
-    CONFIG.get_or_init(|| aws_config::load_from_env()).await
+    CONFIG.get_or_init(aws_config::load_from_env).await
 }
 
 /// The text of a secret in Secrets Manager, by its ARN or name.

@@ -115,7 +115,7 @@ impl Passwords for Tokens {
     async fn password(&self, server: &Target) -> Result<Password, Failure> {
         let region = self.0.region().ok_or("no region is set: AWS_REGION")?.to_string();
         let provider = self.0.credentials_provider().ok_or("there are no AWS credentials")?;
-        let identity = provider.provide_credentials().await?.into();
+        let identity = provider.provide_credentials().await?;
         let made = Instant::now();
         let text = token(server, &region, &identity, SystemTime::now())?;
         Ok(Password { text, good_until: made.checked_add(TOKEN_LIFE - TOKEN_MARGIN) })

@@ -141,8 +141,8 @@ impl Burial {
     /// Buries a message that was received. Of a reason that is too long the beginning is kept.
     pub fn new(message: Received, reason: &str) -> Self {
         // What is no text for SQS or for Postgres becomes a space.
-        let shown =
-            |c: char| if c.is_control() || c >= '\u{fffe}' && c <= '\u{ffff}' { ' ' } else { c };
+        let unwritable = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+        let shown = |c: char| if unwritable(c) { ' ' } else { c };
         let reason: String = reason.chars().map(shown).take(MAX_REASON_CHARS).collect();
         let reason = if reason.is_empty() { "no reason was given".to_owned() } else { reason };
         Self { message, reason }
