@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::aws::{deploy, destroy};
 use crate::output::Format;
 use crate::{bench, claim, completions, dev, exit, fluxling, migrate, recipe, simulate, task};
 
@@ -112,6 +113,10 @@ pub enum Command {
     Fluxling(fluxling::Command),
     /// Run the whole system on this machine: Postgres, queues, all functions, the console
     Dev(dev::Args),
+    /// Put the system on AWS, or show what that would change
+    Deploy(deploy::Args),
+    /// Take the system off AWS
+    Destroy(destroy::Args),
     /// Run a recipe without a server, against mocked tasks
     Simulate(simulate::Args),
     /// Measure throughput and latency

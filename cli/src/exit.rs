@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use fluxus_schema::ClaimStatus;
 
+use crate::aws::stack::NoStack;
+use crate::aws::tool::AwsError;
 use crate::client::ClientError;
 use crate::report::Faulty;
 
@@ -32,7 +34,7 @@ pub enum Exit {
     Usage,
     /// The server cannot be reached.
     Unreachable,
-    /// There is no such claim, recipe or fluxling.
+    /// There is no such claim, recipe, fluxling or stack.
     NotFound,
     /// The claim ended otherwise than `SUCCEEDED`.
     Unfulfilled,
@@ -66,6 +68,12 @@ impl Exit {
             }
             if let Some(faulty) = cause.downcast_ref::<Faulty>() {
                 return Some(faulty.exit());
+            }
+            if cause.is::<NoStack>() {
+                return Some(Self::NotFound);
+            }
+            if let Some(aws) = cause.downcast_ref::<AwsError>() {
+                return Some(aws.exit());
             }
             cause.downcast_ref::<ClientError>().map(ClientError::exit)
         });

@@ -2,10 +2,12 @@
 //!
 //! `claim`, `task`, `recipe` and `fluxling` speak REST ([`client`]) and print what the API answers:
 //! with `--output json` its document unchanged, else a text made for reading ([`output`]).
+//! `deploy`, `destroy`, `status`, `logs` and `invoke` work on AWS ([`aws`]).
 //! `recipe validate`, `recipe render FILE`, `simulate` and `completions` need no server; `dev` and
 //! `bench` bring their own.
 
 pub mod args;
+pub mod aws;
 pub mod bench;
 pub mod claim;
 pub mod client;
@@ -75,6 +77,8 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Fluxling(command) => {
             fluxling::run(command, &Client::new(&cli.global)?, printer).await.map(ExitCode::from)
         }
+        Command::Deploy(args) => aws::deploy::run(args, printer).await.map(ExitCode::from),
+        Command::Destroy(args) => aws::destroy::run(args, printer).await.map(ExitCode::from),
         Command::Dev(args) => dev::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(args).await,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use fluxus_schema::problem::Fault;
 
+use crate::aws::events::ChangeFailed;
 use crate::client::ClientError;
 use crate::report::Faulty;
 use crate::table::clean;
@@ -25,6 +26,10 @@ pub fn render(error: &anyhow::Error) -> String {
     let Some(problem) = refused else {
         // `{:#}` joins the causes with colons.
         text.push_str(&clean(&format!("{error:#}")));
+        let failed = error.chain().find_map(|cause| cause.downcast_ref::<ChangeFailed>());
+        for line in failed.into_iter().flat_map(ChangeFailed::lines) {
+            let _ = write!(text, "\n  {}", clean(&line));
+        }
         return text;
     };
     text.push_str(&clean(&problem.title));

@@ -81,9 +81,10 @@ impl Table {
             self.columns.iter().map(|column| Cell::styled(column.title, bold)).collect();
         let mut text = String::new();
         for row in std::iter::once(&titles).chain(&self.rows) {
-            let last = row.len().saturating_sub(1);
+            // Nothing after the last text: blanks at line ends are noise in a diff.
+            let last = row.iter().rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
             for (i, ((cell, column), width)) in
-                row.iter().zip(&self.columns).zip(&widths).enumerate()
+                row.iter().zip(&self.columns).zip(&widths).enumerate().take(last + 1)
             {
                 let shown = cut(&cell.text, *width);
                 let blank = " ".repeat(width.saturating_sub(shown.chars().count()));
@@ -91,7 +92,6 @@ impl Table {
                 if column.right {
                     let _ = write!(text, "{blank}{style}{shown}{style:#}");
                 } else {
-                    // Nothing after the last column: blanks at line ends are noise in a diff.
                     let blank = if i == last { "" } else { &blank };
                     let _ = write!(text, "{style}{shown}{style:#}{blank}");
                 }
