@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::aws::{deploy, destroy};
+use crate::aws::{deploy, destroy, invoke, logs, status};
 use crate::output::Format;
 use crate::{bench, claim, completions, dev, exit, fluxling, migrate, recipe, simulate, task};
 
@@ -115,6 +115,12 @@ pub enum Command {
     Dev(dev::Args),
     /// Put the system on AWS, or show what that would change
     Deploy(deploy::Args),
+    /// Show how the system on AWS stands: stack, functions, queues, dead letters
+    Status(status::Args),
+    /// Show what the functions on AWS say
+    Logs(logs::Args),
+    /// Send an event to one function, on this machine or on AWS
+    Invoke(invoke::Args),
     /// Take the system off AWS
     Destroy(destroy::Args),
     /// Run a recipe without a server, against mocked tasks

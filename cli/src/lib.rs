@@ -79,6 +79,9 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Deploy(args) => aws::deploy::run(args, printer).await.map(ExitCode::from),
         Command::Destroy(args) => aws::destroy::run(args, printer).await.map(ExitCode::from),
+        Command::Status(args) => aws::status::run(args, printer).await.map(ExitCode::from),
+        Command::Logs(args) => aws::logs::run(args, printer).await.map(ExitCode::from),
+        Command::Invoke(args) => aws::invoke::run(args, printer).await.map(ExitCode::from),
         Command::Dev(args) => dev::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(args).await,

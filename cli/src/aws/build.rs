@@ -1,6 +1,7 @@
 //! Builds the functions with cargo-lambda.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -140,22 +141,16 @@ pub async fn build(
     let mut command = Command::new("cargo");
     command.args(arguments(&metadata, &wanted, compiler, architecture)?).current_dir(folder);
     // Stdout is for the address alone.
-    let stderr = std::io::stderr();
-    command.stdin(Stdio::null()).stdout(duplicate(&stderr)).stderr(Stdio::inherit());
+    command.stdin(Stdio::null()).stdout(stderr()).stderr(Stdio::inherit());
     let status = command.status().await.context("run cargo lambda")?;
     anyhow::ensure!(status.success(), "the functions do not build; see above");
     Ok(())
 }
 
-#[cfg(unix)]
-fn duplicate(stderr: &std::io::Stderr) -> Stdio {
-    use std::os::fd::AsFd as _;
-    stderr.as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
-}
-
-#[cfg(not(unix))]
-fn duplicate(_stderr: &std::io::Stderr) -> Stdio {
-    Stdio::null()
+/// Our stderr, as the stdout of a program that we start.
+pub fn stderr() -> Stdio {
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned();
+    stderr.map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
 fn arguments(

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -216,15 +217,8 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
 fn is_executable(file: &Path) -> std::io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
     Ok(std::fs::metadata(file)?.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(file: &Path) -> std::io::Result<bool> {
-    Ok(file.file_name().is_some_and(|name| name == "bootstrap"))
 }
 
 #[cfg(test)]

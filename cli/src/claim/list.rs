@@ -113,7 +113,10 @@ fn parse_status(text: &str) -> Result<ClaimStatus, String> {
 }
 
 /// RFC 3339, or a number with a unit for a time that long ago.
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+///
+/// # Errors
+/// What it should look like.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     let unit_ms = match text.chars().last() {
         Some('s') => 1_000,
         Some('m') => 60_000,

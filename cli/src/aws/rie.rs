@@ -1,0 +1,161 @@
+//! AWS's runtime interface emulator: runs a built function on this machine, without a container.
+//!
+//! It is part of the `aws-sam-cli`. Here it is only found and started, one call each: it serves one
+//! at a time and breaks over two.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use super::template::Function;
+
+/// Where the emulator is, if it is not found by itself.
+pub const VARIABLE: &str = "FLUXUS_RIE";
+
+/// How long the emulator may take until it listens: it has next to nothing to do.
+const START: Duration = Duration::from_secs(10);
+
+/// How long between two tries to reach it.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+
+/// Ports are sought from here on, below those that systems give to outgoing connections.
+const FIRST_PORT: u16 = 20_000;
+
+/// How many ports are tried.
+const PORTS: u16 = 10_000;
+
+/// Where a function is invoked; the path is the service's.
+const PATH: &str = "2015-03-31/functions/function/invocations";
+
+/// Finds the emulator: by its variable, on PATH, or in the installed `aws-sam-cli`.
+///
+/// # Errors
+/// Where there is none, with how to get it.
+pub async fn find() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        anyhow::ensure!(path.is_file(), "{VARIABLE} names `{}`, which is no file", path.display());
+        return Ok(path);
+    }
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let names = ["aws-lambda-rie".to_owned(), format!("aws-lambda-rie-{arch}")];
+    if let Some(path) = names.iter().find_map(|name| on_path(name)) {
+        return Ok(path);
+    }
+    if let Some(folder) = of_sam().await {
+        let path = folder.join("local/rapid").join(&names[1]);
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    anyhow::bail!(
+        "there is neither Docker nor AWS's runtime interface emulator here; `pip install \
+         aws-sam-cli` brings the emulator, or {VARIABLE} says where it is"
+    )
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The folder of the Python package `samcli`, asked of the Python that runs `sam`.
+async fn of_sam() -> Option<PathBuf> {
+    let sam = on_path("sam")?;
+    let mut start = Vec::new();
+    std::fs::File::open(sam).ok()?.take(256).read_to_end(&mut start).ok()?;
+    let start = String::from_utf8_lossy(&start);
+    let python = start.lines().next()?.strip_prefix("#!")?.trim();
+    let mut words = python.split_whitespace();
+    let mut command = Command::new(words.next()?);
+    command.args(words).args(["-c", "import os, samcli; print(os.path.dirname(samcli.__file__))"]);
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.ok()?;
+    let folder = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| PathBuf::from(folder.trim()))
+}
+
+/// Runs the function once: starts it, sends the event, gives the answer, ends everything.
+///
+/// # Errors
+/// Where the emulator or the function does not start, or gives no answer in the function's time.
+pub async fn invoke(
+    emulator: &Path,
+    function: &Function,
+    bootstrap: &Path,
+    variables: &[(String, String)],
+    event: &Value,
+) -> anyhow::Result<Value> {
+    let (port, api) = two_ports()?;
+    let address = format!("127.0.0.1:{port}");
+    let mut command = Command::new(emulator);
+    command.args(["--runtime-interface-emulator-address", &address]);
+    command.args(["--runtime-api-address", &format!("127.0.0.1:{api}")]).arg(bootstrap);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.env("AWS_LAMBDA_FUNCTION_NAME", &function.id);
+    command.env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
+    command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mib.to_string());
+    command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", function.timeout_s.to_string());
+    // What the function says goes to stderr; stdout is for its answer.
+    command.stdin(Stdio::null()).stdout(super::build::stderr()).stderr(Stdio::inherit());
+    command.process_group(0).kill_on_drop(true);
+    let child = command.spawn().with_context(|| format!("run {}", emulator.display()))?;
+    let mut running = Running(child);
+    running.until_it_listens(&address).await?;
+    let time = Duration::from_secs(function.timeout_s) + START;
+    let client = reqwest::Client::builder().no_proxy().timeout(time).build()?;
+    let request = client.post(format!("http://{address}/{PATH}")).json(event);
+    let answer = tokio::select! {
+        answer = request.send() => answer.context("invoke the function")?,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    };
+    let text = answer.text().await.context("read the answer")?;
+    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// The emulator and what it started; dropped, all of it ends.
+struct Running(Child);
+
+impl Running {
+    async fn until_it_listens(&mut self, address: &str) -> anyhow::Result<()> {
+        let connected = async {
+            loop {
+                if tokio::net::TcpStream::connect(address).await.is_ok() {
+                    return Ok(());
+                }
+                if let Some(status) = self.0.try_wait()? {
+                    anyhow::bail!("the runtime interface emulator ended at once: {status}");
+                }
+                tokio::time::sleep(TRY_EVERY).await;
+            }
+        };
+        tokio::time::timeout(START, connected)
+            .await
+            .context("the runtime interface emulator does not listen")?
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let group = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // It may have ended by itself; then there is nobody to end.
+            let _gone = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Two ports that nobody listens on.
+fn two_ports() -> anyhow::Result<(u16, u16)> {
+    // Two commands at a time begin at different places.
+    let start = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or(0);
+    let ports = (0..PORTS).map(|at| FIRST_PORT + (start + at) % PORTS);
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().zip(free.next()).context("find two free ports")
+}
