@@ -108,7 +108,7 @@ pub enum Command {
     /// Put recipes, check them, draw them
     #[command(subcommand, visible_alias = "recipes")]
     Recipe(recipe::Command),
-    /// See which fluxlings there are and how they fare
+    /// See which fluxlings there are and how they fare, write a new one
     #[command(subcommand, visible_alias = "fluxlings")]
     Fluxling(fluxling::Command),
     /// Run the whole system on this machine: Postgres, queues, all functions, the console

@@ -1,4 +1,6 @@
-//! `fluxus fluxling`: which fluxlings there are and how they fare.
+//! `fluxus fluxling`: which fluxlings there are and how they fare, and a new one.
+
+pub mod new;
 
 use anstyle::{AnsiColor, Style};
 use clap::Subcommand;
@@ -6,13 +8,14 @@ use fluxus_schema::Timestamp;
 use fluxus_schema::api::FluxlingList;
 use fluxus_schema::fluxling::{Fluxling, Load};
 
+use crate::args::Global;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::moment::{absolute_and_relative, now, relative};
 use crate::output::{Printer, note};
 use crate::table::{Cell, Column, Table, facts};
 
-/// What to ask about fluxlings.
+/// What to do with fluxlings.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List all fluxlings with their load
@@ -28,20 +31,23 @@ Example:
         /// The fluxling's name
         name: String,
     },
+    /// Write a new fluxling into a checkout of Fluxus: crate, test, template entry, sample event
+    New(new::Args),
 }
 
 /// Runs one of the commands.
 ///
 /// # Errors
-/// Where the server cannot be reached or refuses, or stdout cannot be written.
-pub async fn run(command: &Command, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
+/// Where the server cannot be reached or refuses, a fluxling cannot be written, or stdout cannot.
+pub async fn run(command: &Command, global: &Global, printer: Printer) -> anyhow::Result<Exit> {
     match command {
         Command::List => {
-            let document = client.get(&["fluxlings"])?.send().await?;
+            let document = Client::new(global)?.get(&["fluxlings"])?.send().await?;
             printer.document(&document, |list| render_list(list, now(), printer.width))?;
         }
+        Command::New(args) => return new::run(args).await,
         Command::Show { name } => {
-            let document = client.get(&["fluxlings", name])?.send().await?;
+            let document = Client::new(global)?.get(&["fluxlings", name])?.send().await?;
             printer.document(&document, |fluxling| render(fluxling, now(), printer.width))?;
         }
     }

@@ -75,7 +75,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             recipe::run(command, &cli.global, printer).await.map(ExitCode::from)
         }
         Command::Fluxling(command) => {
-            fluxling::run(command, &Client::new(&cli.global)?, printer).await.map(ExitCode::from)
+            fluxling::run(command, &cli.global, printer).await.map(ExitCode::from)
         }
         Command::Deploy(args) => aws::deploy::run(args, printer).await.map(ExitCode::from),
         Command::Destroy(args) => aws::destroy::run(args, printer).await.map(ExitCode::from),
