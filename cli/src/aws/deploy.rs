@@ -300,8 +300,10 @@ impl Deployment {
             let state = if recipe.changed { "new" } else { "unchanged" };
             note(&format!("  recipe {} version {} ({state})", recipe.name, recipe.version));
         }
-        if registered.fluxlings > 0 {
-            note(&format!("  {} fluxlings", registered.fluxlings));
+        match registered.fluxlings {
+            0 => {}
+            1 => note("  1 fluxling"),
+            count => note(&format!("  {count} fluxlings")),
         }
         let has_changed = has_changed || registered.recipes.iter().any(|recipe| recipe.changed);
         let url = stack.output("ApiUrl");

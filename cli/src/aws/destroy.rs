@@ -10,7 +10,7 @@ use super::bundle::Bucket;
 use super::cfn;
 use super::events::Watch;
 use super::settings::{Settings, Whereto};
-use super::stack::{self, Resource};
+use super::stack::{self, NESTED, Resource};
 use super::tool::Aws;
 use crate::exit::{Exit, Usage};
 use crate::output::{Printer, note};
@@ -47,9 +47,7 @@ pub async fn run(args: &Args, printer: Printer) -> anyhow::Result<Exit> {
     let identity = bucket::identity(&aws).await?;
     let region = bucket::region(&aws, &settings).await?;
     let stack = stack::get(&aws, &settings.stack).await?;
-    let resources = stack::resources(&aws, &stack.stack_id).await?;
-    let policies = policies(&aws, &stack.stack_id).await?;
-    let fates: Vec<_> = resources.iter().map(|one| (one, policies.fate(one))).collect();
+    let fates = fates(&aws, &stack.stack_id).await?;
     let artifacts = Bucket::of(&settings, &identity.account, &region).name;
     let name = &settings.stack;
     note(&format!("Stack {name} in {region}, account {}", identity.account));
@@ -122,10 +120,23 @@ impl Policies {
         match self.0["Resources"][&resource.logical_resource_id]["DeletionPolicy"].as_str() {
             Some("Retain") => Fate::Stays,
             Some("Snapshot") => Fate::Snapshot,
-            // Those of nested stacks have policies of their own.
             _ => Fate::Deleted,
         }
     }
+}
+
+/// What becomes of everything in a stack, and in those nested in it.
+async fn fates(aws: &Aws, stack: &str) -> anyhow::Result<Vec<(Resource, Fate)>> {
+    let mut fates = Vec::new();
+    for part in stack::parts(aws, stack).await? {
+        let policies = policies(aws, &part.stack_id).await?;
+        let resources = part.resources.into_iter().filter(|one| one.resource_type != NESTED);
+        fates.extend(resources.map(|one| {
+            let fate = policies.fate(&one);
+            (one, fate)
+        }));
+    }
+    Ok(fates)
 }
 
 async fn policies(aws: &Aws, stack: &str) -> anyhow::Result<Policies> {
@@ -140,9 +151,9 @@ async fn policies(aws: &Aws, stack: &str) -> anyhow::Result<Policies> {
     Ok(Policies(template))
 }
 
-fn show(fates: &[(&Resource, Fate)], artifacts: &str, printer: Printer) -> anyhow::Result<()> {
+fn show(fates: &[(Resource, Fate)], artifacts: &str, printer: Printer) -> anyhow::Result<()> {
     if printer.is_json() {
-        let resource = |(one, fate): &(&Resource, Fate)| {
+        let resource = |(one, fate): &(Resource, Fate)| {
             json!({"resource": one.logical_resource_id, "type": one.resource_type,
                 "id": one.physical_resource_id, "fate": fate.words()})
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use serde::{Deserialize, Serialize};
 
-use super::stack::{self, Stack};
+use super::stack::{self, NESTED, Stack};
 use super::tool::{Aws, AwsError};
 use crate::output::note;
 use crate::table::{clean, cut};
@@ -148,8 +148,6 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 }
-
-const NESTED: &str = "AWS::CloudFormation::Stack";
 
 async fn events(aws: &Aws, stack: &str) -> Result<Vec<Event>, AwsError> {
     let args = ["cloudformation", "describe-stack-events", "--stack-name", stack];

@@ -143,12 +143,27 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let group = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(group) = group {
+        let Some(emulator) = self.0.id() else { return };
+        // The function is in a group of its own, and would not end with the emulator.
+        let mut all = children(emulator);
+        all.push(emulator);
+        let groups = all.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        for group in groups {
             // It may have ended by itself; then there is nobody to end.
             let _gone = kill_process_group(group, Signal::KILL);
         }
     }
+}
+
+/// The processes that this one has started, as Linux tells them; the emulator runs nowhere else.
+fn children(id: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let lists =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let ids = lists.flat_map(|list| {
+        list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()
+    });
+    ids.collect()
 }
 
 /// Two ports that nobody listens on.

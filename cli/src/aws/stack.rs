@@ -1,10 +1,18 @@
 //! The stack in CloudFormation: how it stands, and what is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use anyhow::Context as _;
 use serde::Deserialize;
+use tokio::task::JoinSet;
 
 use super::tool::{Aws, AwsError};
+
+/// Stacks that are asked at a time: each is a process of its own.
+const AT_A_TIME: usize = 4;
+
+/// The type of a stack within a stack.
+pub const NESTED: &str = "AWS::CloudFormation::Stack";
 
 /// A stack as CloudFormation describes it.
 #[derive(Debug, Clone, Deserialize)]
@@ -136,6 +144,43 @@ pub async fn resources(aws: &Aws, name: &str) -> Result<Vec<Resource>, AwsError>
     resources.retain(|one| one.resource_status != "DELETE_COMPLETE");
     resources.sort_by(|a, b| a.logical_resource_id.cmp(&b.logical_resource_id));
     Ok(resources)
+}
+
+/// A stack, or one nested in it, with what is in it.
+#[derive(Debug)]
+pub struct Part {
+    /// The stack's ARN.
+    pub stack_id: String,
+    /// Everything in it but the parts that are nested.
+    pub resources: Vec<Resource>,
+}
+
+/// A stack and all stacks nested in it; the outermost first.
+///
+/// # Errors
+/// Any [`AwsError`].
+pub async fn parts(aws: &Aws, stack_id: &str) -> anyhow::Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut asked = JoinSet::new();
+    let mut waiting = VecDeque::from([stack_id.to_owned()]);
+    loop {
+        while asked.len() < AT_A_TIME
+            && let Some(stack_id) = waiting.pop_front()
+        {
+            let aws = aws.clone();
+            asked.spawn(async move {
+                let resources = resources(&aws, &stack_id).await?;
+                Ok::<_, AwsError>(Part { stack_id, resources })
+            });
+        }
+        let Some(part) = asked.join_next().await else { break };
+        let part = part.context("wait for a stack")??;
+        let nested = part.resources.iter().filter(|one| one.resource_type == NESTED);
+        waiting.extend(nested.map(|one| one.physical_resource_id.clone()));
+        parts.push(part);
+    }
+    parts[1..].sort_by(|a, b| a.stack_id.cmp(&b.stack_id));
+    Ok(parts)
 }
 
 #[cfg(test)]

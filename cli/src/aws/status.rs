@@ -45,7 +45,8 @@ pub async fn run(args: &Args, printer: Printer) -> anyhow::Result<Exit> {
     let settings = Settings::load(&args.whereto)?;
     let aws = Aws::new(&settings);
     let stack = stack::get(&aws, &settings.stack).await?;
-    let resources = stack::resources(&aws, &stack.stack_id).await?;
+    let parts = stack::parts(&aws, &stack.stack_id).await?;
+    let resources: Vec<_> = parts.into_iter().flat_map(|part| part.resources).collect();
     let (functions, queues) =
         tokio::try_join!(functions::of(&aws, &resources), queues::of(&aws, &resources))?;
     let now = now();
