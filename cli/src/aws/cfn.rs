@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
 
 /// The long form of a short tag: `!Ref X` is `{"Ref": "X"}`, `!Sub X` is `{"Fn::Sub": "X"}`.
 fn tagged(tag: Option<&Tag>, value: Value) -> Value {
-    let Some(tag) = tag.map(|tag| tag.original().to_string()) else { return value };
+    let Some(tag) = tag.map(Tag::original) else { return value };
     match (tag.trim_start_matches('!'), value) {
         // `!!str` and its like say how to read what stands there, which is text already.
         (_, value) if tag.starts_with("!!") => value,

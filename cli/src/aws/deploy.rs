@@ -419,7 +419,7 @@ mod tests {
         Settings { parameters: parameters.iter().map(own).collect(), ..Settings::default() }
     }
 
-    fn stack(parameters: serde_json::Value) -> Stack {
+    fn stack(parameters: &serde_json::Value) -> Stack {
         let stack = json!({"StackId": "1", "StackStatus": "CREATE_COMPLETE",
             "Parameters": parameters});
         serde_json::from_value(stack).expect("a stack")
@@ -429,7 +429,7 @@ mod tests {
     fn parameters_are_given_kept_or_left_to_their_defaults() {
         let given = parameters(&template(), &settings(&[]), None).expect("parameters");
         assert_eq!(given, BTreeMap::from([(RELEASE.to_owned(), None)]));
-        let old = stack(json!([{"ParameterKey": "Environment", "ParameterValue": "test"},
+        let old = stack(&json!([{"ParameterKey": "Environment", "ParameterValue": "test"},
             {"ParameterKey": "Gone", "ParameterValue": "x"}]));
         let given = parameters(&template(), &settings(&[]), Some(&old)).expect("parameters");
         assert_eq!(given.keys().collect::<Vec<_>>(), ["Environment", RELEASE]);
@@ -454,7 +454,7 @@ mod tests {
 
     #[test]
     fn the_architecture_is_given_or_kept() {
-        let old = stack(json!([{"ParameterKey": "Architecture", "ParameterValue": "x86_64"}]));
+        let old = stack(&json!([{"ParameterKey": "Architecture", "ParameterValue": "x86_64"}]));
         let of = |given: &[_], stack| architecture(&template(), &settings(given), stack);
         assert_eq!(of(&[], None).expect("arm64"), Architecture::Arm64);
         assert_eq!(of(&[], Some(&old)).expect("x86_64"), Architecture::X86_64);
@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_stack_that_is_being_changed_is_left_alone() {
-        let mut busy = stack(json!([]));
+        let mut busy = stack(&json!([]));
         busy.stack_status = "UPDATE_IN_PROGRESS".into();
         assert!(check_free(Some(&busy), "x").is_err() && check_free(None, "x").is_ok());
     }

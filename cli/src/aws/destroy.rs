@@ -56,6 +56,10 @@ pub async fn run(args: &Args, printer: Printer) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     if !args.yes {
+        if !std::io::stdin().is_terminal() {
+            let what = "nobody is here to be asked; --yes deletes without asking";
+            return Err(Usage(what.to_owned()).into());
+        }
         show(&fates, &artifacts, Printer { format: crate::output::Format::Text, ..printer })?;
         if !agreed(name)? {
             note("Nothing was deleted.");
@@ -177,14 +181,9 @@ fn show(fates: &[(Resource, Fate)], artifacts: &str, printer: Printer) -> anyhow
 
 /// Whether a person types the stack's name.
 fn agreed(name: &str) -> anyhow::Result<bool> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        let what = "nobody is here to be asked; --yes deletes without asking";
-        return Err(Usage(what.to_owned()).into());
-    }
     note(&format!("Type the name of the stack, {name}, to delete all of this:"));
     let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).context("read the answer")?;
+    std::io::stdin().lock().read_line(&mut answer).context("read the answer")?;
     Ok(answer.trim() == name)
 }
 

@@ -150,7 +150,8 @@ impl Status {
         } else {
             AnsiColor::Red.on_default()
         };
-        let reason = stack.stack_status_reason.as_ref().filter(|_| !stack.is_well());
+        let reason = stack.stack_status_reason.as_ref();
+        let reason = reason.filter(|reason| !stack.is_well() && !reason.is_empty());
         let release = stack.parameters().get("Release").map(Cell::from);
         let stack = facts(
             &[

@@ -59,7 +59,7 @@ impl Edits {
         let file = self.file(path)?;
         let lines: Vec<_> = file.after.lines().collect();
         let alike = |line: &&str| line.starts_with(start) && line.contains(part);
-        let first = lines.iter().position(|line| alike(&line)).ok_or_else(|| {
+        let first = lines.iter().position(alike).ok_or_else(|| {
             Usage(format!(
                 "`{path}` has no lines that begin with `{start}`; is this an older checkout?"
             ))
