@@ -269,6 +269,14 @@ region = "eu-north-1"
     }
 
     #[test]
+    fn the_example_is_such_a_file() {
+        let example = include_str!("../../../fluxus.example.toml");
+        let settings = resolve(&named("prod"), example).expect("settings");
+        assert_eq!(settings.stack, "fluxus-prod");
+        assert_eq!(settings.parameters["JwtAudience"], "claims");
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_file_and_line() {
         let error = resolve(&Whereto::default(), "[default]\nstak = \"x\"\n").expect_err("wrong");
         assert!(error.starts_with("conf/fluxus.toml:2:1: unknown field `stak`"), "{error}");
