@@ -133,7 +133,7 @@ impl Deployment {
         if !args.skip_build {
             build::check(args.compiler, architecture).await?;
             let functions = template.functions();
-            note(&format!("Building {} functions", functions.len()));
+            note("Building the functions");
             build::build(template.folder(), &functions, args.compiler, architecture).await?;
         }
         let bucket = Bucket::of(&settings, account, &region);
