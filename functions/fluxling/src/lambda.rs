@@ -87,7 +87,8 @@ pub async fn run(
     let manifest = &fluxling.manifest();
     let worker = &Worker::new(fluxling, queue, idempotency);
     let bodies = bodies.as_deref();
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
+    fluxus_lambda::metrics::start(manifest.name.as_str());
+    let handle = move |event: LambdaEvent<Event>| async move {
         let LambdaEvent { payload, context } = event;
         let time = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
         let until = Instant::now() + time.saturating_sub(MARGIN);
@@ -99,8 +100,9 @@ pub async fn run(
             Event { manifest: Some(_), .. } => Ok(Reply::Manifest(manifest.clone())),
             _ => Err(Error::from("the event is neither an SQS batch nor `{\"manifest\": {}}`")),
         }
-    }))
-    .await
+    };
+    let flushed = move |event| fluxus_lambda::metrics::flushed(handle(event));
+    lambda_runtime::run(service_fn(flushed)).await
 }
 
 /// Handles one SQS batch, at the longest `until`. A message reported here comes back after its

@@ -12,8 +12,10 @@ use fluxus_local::{
     migrate,
 };
 use fluxus_postgres::{Database, Options as PoolOptions};
+use fluxus_queue::{Outgoing, PostgresQueue, PostgresQueueOptions, Queue as _, QueueName};
+use fluxus_schema::message::INGEST_QUEUE;
 use fluxus_store::Store;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use support::{Client, claim, database, options};
 
@@ -112,6 +114,28 @@ async fn a_taken_address_is_found_before_anything_is_started() {
 }
 
 #[tokio::test]
+async fn a_claim_on_the_ingest_queue_is_fulfilled() {
+    let database = database().await;
+    let system = System::start(options(&database)).await.expect("starts");
+    let queue = PostgresQueue::new(
+        Database::connect(database.url(), PoolOptions::ONE).await.expect("connects"),
+        PostgresQueueOptions::default(),
+    );
+    let order = claim("order-saga", |claim| {
+        claim["body"]["flaky"] = json!(false);
+        claim["subject"] = json!("by-queue");
+    });
+    let ingest = QueueName::new(INGEST_QUEUE).expect("a name");
+    let message = Outgoing::new(ingest, order.to_string());
+    queue.await.expect("a queue").send(vec![message]).await.expect("sends");
+    let find = |page: &Value| page["claims"][0]["claim_id"].as_str().map(str::to_owned);
+    let client = Client::new(&system);
+    let id = client.until("claims?subject=by-queue", find).await;
+    assert_eq!(client.ended(&id).await["status"], "SUCCEEDED");
+    system.shutdown().await.expect("stops");
+}
+
+#[tokio::test]
 async fn keys_are_asked_for_where_there_are_any() {
     let database = database().await;
     let mut options = options(&database);
@@ -125,7 +149,7 @@ async fn keys_are_asked_for_where_there_are_any() {
     };
     assert_eq!(submit().send().await.expect("an answer").status(), 401);
     let answer = submit().bearer_auth("0123456789abcdef").send().await.expect("an answer");
-    let claim: serde_json::Value = answer.json().await.expect("JSON");
+    let claim: Value = answer.json().await.expect("JSON");
     assert_eq!(claim["status"], "SUCCEEDED", "{claim}");
     system.shutdown().await.expect("stops");
 }

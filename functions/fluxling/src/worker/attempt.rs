@@ -67,8 +67,11 @@ impl Work {
         let began = Instant::now();
         let (token, tenant) = (task.token.clone(), task.tenant.clone());
         let stop = self.stop.clone();
+        let capability = task.capability.clone();
         let result = self.run(task, time).await;
         let took = began.elapsed();
+        let outcome = if result.is_ok() { "succeeded" } else { "failed" };
+        fluxus_lambda::metrics::task(capability.as_str(), outcome, took);
         let report = Some(TaskReport {
             fluxling: worker.fluxling.name().clone(),
             started_at,
