@@ -29,6 +29,8 @@ pub struct Waiters(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     waiting: Mutex<HashMap<ClaimId, Waited>>,
+    /// Somebody waits, and nobody did before.
+    first: Notify,
     wake: Notify,
     closed: CancellationToken,
 }
@@ -68,7 +70,12 @@ impl Waiters {
 
     fn new() -> Self {
         let closed = CancellationToken::new();
-        Self(Arc::new(Inner { waiting: Mutex::default(), wake: Notify::new(), closed }))
+        Self(Arc::new(Inner {
+            waiting: Mutex::default(),
+            first: Notify::new(),
+            wake: Notify::new(),
+            closed,
+        }))
     }
 
     /// Says that claims have ended, in this process, after the commit. Cheap: it sets a flag.
@@ -88,6 +95,9 @@ impl Waiters {
     pub(crate) fn register(&self, id: ClaimId) -> Option<Registration> {
         let mut waiting = self.waiting();
         let room = waiting.len() < MAX_WAITING;
+        if waiting.is_empty() {
+            self.0.first.notify_one();
+        }
         let ended = match waiting.entry(id) {
             Entry::Occupied(mut waited) => {
                 waited.get_mut().waiters += 1;
@@ -123,22 +133,26 @@ impl Waiters {
 
     /// Waits for a reason to ask; false when closed.
     async fn woken(&self, listener: &mut Option<Listener>) -> bool {
-        let pause = match listener {
-            _ if self.waiting().is_empty() => Duration::MAX,
-            Some(_) => FALLBACK_POLL,
-            None => POLL,
-        };
-        let heard = async {
-            match listener {
-                Some(listener) => drop(listener.recv().await),
-                None => std::future::pending().await,
+        loop {
+            let pause = match listener {
+                _ if self.waiting().is_empty() => Duration::MAX,
+                Some(_) => FALLBACK_POLL,
+                None => POLL,
+            };
+            let heard = async {
+                match listener {
+                    Some(listener) => drop(listener.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.0.closed.cancelled() => return false,
+                () = self.0.wake.notified() => return true,
+                () = heard => return true,
+                () = sleep(pause) => return true,
+                // From now on it is worth looking.
+                () = self.0.first.notified() => {}
             }
-        };
-        tokio::select! {
-            () = self.0.closed.cancelled() => false,
-            () = self.0.wake.notified() => true,
-            () = heard => true,
-            () = sleep(pause) => true,
         }
     }
 

@@ -1,10 +1,12 @@
 //! `Prefer: wait`.
 
 use axum::body::Body;
+use fluxus_api::Auth;
+use fluxus_postgres::Options;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, api, with_json};
+use crate::support::{Answer, Api, api, api_on, with_json};
 
 fn waiting(claim: &Value, wait: &str) -> Request<Body> {
     let mut request = with_json(Method::POST, "/v1/claims", claim);
@@ -57,9 +59,16 @@ async fn an_end_in_another_process_is_notified() {
 
 #[tokio::test]
 async fn an_end_that_nobody_announced_is_found() {
-    let api = api().await;
+    for options in [Options::default(), Options::ONE] {
+        found_unannounced(&api_on(Auth::Open, options).await).await;
+    }
+}
+
+async fn found_unannounced(api: &Api) {
+    // By now whoever looks for ends has found that nobody waits.
+    api.get("/v1/claims").await.expect(200);
     let request = waiting(&json!({"type": "order.placed"}), "wait=10");
-    let (answer, ()) = tokio::join!(api.send(request), end_when_there(&api, async |_| ()));
+    let (answer, ()) = tokio::join!(api.send(request), end_when_there(api, async |_| ()));
     check_ended(answer);
 }
 
