@@ -37,7 +37,7 @@ pub async fn start(fluxling: Fluxling) -> Result<(), Error> {
         println!("{}", serde_json::to_string_pretty(&fluxling.manifest())?);
         return Ok(());
     }
-    lambda_runtime::tracing::init_default_subscriber();
+    fluxus_lambda::log();
     start_on_aws(fluxling).await
 }
 

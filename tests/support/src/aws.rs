@@ -4,6 +4,9 @@
 mod server;
 mod tools;
 
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Weak};
 
 use anyhow::Context;
@@ -33,6 +36,7 @@ const CREDENTIALS: &str = "test";
 pub struct Aws {
     server: Server,
     config: SdkConfig,
+    tools: Tools,
 }
 
 /// The server of this test program, which the first test starts.
@@ -45,9 +49,18 @@ pub async fn aws() -> Arc<Aws> {
     if let Some(aws) = running.upgrade() {
         return aws;
     }
-    let aws = Arc::new(Aws::start().await.unwrap_or_else(|error| give_up(&error)));
+    let aws = Arc::new(Aws::start(None).await.unwrap_or_else(|error| give_up(&error)));
     *running = Arc::downgrade(&aws);
     aws
+}
+
+/// A server of a test's own, whose functions find AWS's interfaces at `gateway`, to see what they
+/// send or to change it.
+///
+/// # Panics
+/// Where it cannot be had, saying what is missing.
+pub async fn aws_behind(gateway: &str) -> Aws {
+    Aws::start(Some(gateway)).await.unwrap_or_else(|error| give_up(&error))
 }
 
 fn give_up(error: &anyhow::Error) -> ! {
@@ -58,9 +71,9 @@ fn give_up(error: &anyhow::Error) -> ! {
 }
 
 impl Aws {
-    async fn start() -> anyhow::Result<Self> {
+    async fn start(gateway: Option<&str>) -> anyhow::Result<Self> {
         let tools = tokio::task::spawn_blocking(tools).await??;
-        let server = Server::start(&tools).await?;
+        let server = Server::start(&tools, gateway).await?;
         let credentials = Credentials::new(CREDENTIALS, CREDENTIALS, None, None, "tests");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -68,7 +81,7 @@ impl Aws {
             .endpoint_url(server.url())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        Ok(Self { server, config })
+        Ok(Self { server, config, tools })
     }
 
     /// What clients are made from.
@@ -84,6 +97,16 @@ impl Aws {
     /// What a program needs in its environment to use this server.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         server::environment(self.server.url())
+    }
+
+    /// A command that uses this server, and finds the tools.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let tools = self.tools.ministack().parent().map(Path::to_owned);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path)));
+        command.envs(self.environment()).env("PATH", path.unwrap_or_default());
+        command
     }
 
     /// Makes a queue with its dead-letter queue, `NAME-dlq`, where messages go that were received

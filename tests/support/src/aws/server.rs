@@ -36,14 +36,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(tools: &Tools) -> anyhow::Result<Self> {
+    /// Starts it. Its functions find AWS's interfaces at `gateway`, where that is not the server.
+    pub(super) async fn start(tools: &Tools, gateway: Option<&str>) -> anyhow::Result<Self> {
         let (port, lock) = free_port(tools)?;
         let url = format!("http://localhost:{port}");
         let log = tools.folder().join(format!("ministack-{port}.log"));
         let output = File::create(&log).with_context(|| format!("create `{}`", log.display()))?;
         let mut command = Command::new("sh");
         command.arg("-c").arg(UNTIL_INPUT_ENDS).arg(tools.ministack());
-        command.envs(environment(&url)).env("GATEWAY_PORT", port.to_string());
+        command.envs(environment(gateway.unwrap_or(&url))).env("GATEWAY_PORT", port.to_string());
         command.env("BIND_HOST", "127.0.0.1").env("IOT_MTLS_ENABLED", "0").env("SFTP_ENABLED", "0");
         command.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
         let shell = command.spawn().context("run `sh`")?;

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// What is installed: the server, and what it needs to deploy templates with.
-const PACKAGES: [&str; 3] = ["ministack==1.5.33", "aws-sam-translator", "cryptography"];
+/// What is installed: the server, what it needs to deploy templates with, and AWS's command line.
+const PACKAGES: [&str; 4] = ["ministack==1.5.33", "aws-sam-translator", "cryptography", "awscli"];
 
 /// The folder for the tools; in the user's cache where it is not set.
 const FOLDER: &str = "FLUXUS_AWS_TOOLS";
@@ -40,9 +40,9 @@ impl Tools {
 pub fn tools() -> anyhow::Result<Tools> {
     let folder = folder()?;
     fs::create_dir_all(&folder).with_context(|| format!("create `{}`", folder.display()))?;
-    let ministack = match on_path("ministack") {
-        Some(found) => found,
-        None => installed(&folder)?,
+    let ministack = match (on_path("ministack"), on_path("aws")) {
+        (Some(found), Some(_)) => found,
+        _ => installed(&folder)?,
     };
     Ok(Tools { ministack, folder })
 }
