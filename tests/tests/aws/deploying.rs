@@ -19,7 +19,7 @@ async fn a_deployment_that_fails_leaves_the_system_as_it_was() {
     let stack = stack().await;
     let before = stack.code_of("core").await;
     let broken = stack.bootstraps_with("fluxus-core", "#!/bin/sh\nexit 1\n");
-    let (deployed, said) = stack.deploy(&["--skip-build"], Some(broken.path())).await;
+    let (deployed, said) = stack.deploy(&[], Some(broken.path())).await;
     assert!(!deployed, "{said}");
     assert!(said.contains("Migration"), "it says what failed: {said}");
     assert_eq!(stack.code_of("core").await, before);

@@ -45,6 +45,13 @@ fn undate(value: &mut Value) {
             fields.values_mut().for_each(undate);
         }
         Value::Array(items) => items.iter_mut().for_each(undate),
+        // Documents stand in events as JSON text.
+        Value::String(text) if text.starts_with(['{', '[']) => {
+            if let Ok(mut document) = serde_json::from_str(text) {
+                undate(&mut document);
+                *text = document.to_string();
+            }
+        }
         _ => {}
     }
 }
