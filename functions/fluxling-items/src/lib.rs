@@ -7,11 +7,19 @@
 //! | --- | --- |
 //! | `{"Url": "https://example.com/orders.csv"}` | that document; results below that URL, by `PUT` |
 //! | `{"File": "orders.csv"}` | below the folder of [`ItemsConfig::folder`] |
-//! | `{"Bucket": "b", "Key": "k"}`, `{"Bucket": "b", "Prefix": "p"}` | below [`ItemsConfig::s3_url`] |
+//! | `{"Bucket": "b", "Key": "k"}`, `{"Bucket": "b", "Prefix": "p"}` | in S3, by [`ItemsConfig::objects`]; or below [`ItemsConfig::s3_url`], where no signature is asked for |
 //!
-//! A source is read from where the page begins, by ranges: its size does not matter. Requests are
-//! guarded as those of `http.request`. A bucket is reached by plain HTTP, so it must be one that
-//! asks for no signature.
+//! A source is read from where the page begins, by ranges: its size does not matter. Requests over
+//! HTTP are guarded as those of `http.request`.
+//!
+//! In S3, `VersionId` names a version, and `ExpectedBucketOwner` the account that the bucket must
+//! belong to. All pages are of the object as the first page found it: one that changes meanwhile
+//! fails the Map. With `s3:listObjectsV2` the items are the objects themselves, as S3 lists them,
+//! in the order of their keys and after `StartAfter`:
+//!
+//! ```json
+//! {"Etag": "\"9b2c\"", "LastModified": 1668699881, "Key": "in/7.png", "Size": 34910, "StorageClass": "STANDARD"}
+//! ```
 //!
 //! | error name | when |
 //! | --- | --- |
@@ -20,7 +28,11 @@
 //! | `Http.…` | as for `http.request`, where the server may do better next time |
 
 mod config;
+mod listing;
+pub mod objects;
 mod place;
+#[cfg(feature = "aws")]
+mod s3;
 #[cfg(test)]
 mod tests;
 
@@ -31,11 +43,15 @@ use ::fluxling::{Fluxling, Task, TaskError};
 use fluxling_http::Documents;
 use fluxus_machine::items::{PageBounds, Position, Window, page};
 use fluxus_schema::items::{FileContent, ItemsPage, READ, ReadItems, WRITE, WriteResults};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use config::ItemsConfig;
+use objects::Objects;
 use place::{Place, Places};
+#[cfg(feature = "aws")]
+pub use s3::S3Objects;
 
 /// Bytes of items in a page: what a message carries, with room for the document around them.
 const PAGE_BYTES: usize = 192 * 1024;
@@ -88,32 +104,65 @@ pub fn fluxling(config: ItemsConfig) -> Fluxling {
         .idempotent(true)
 }
 
+/// The way to buckets of a deployed fluxling: AWS's SDK. None where this was built without feature
+/// `aws`.
+#[cfg(feature = "aws")]
+pub async fn buckets() -> Option<Arc<dyn Objects>> {
+    Some(Arc::new(S3Objects::from_env().await))
+}
+
+/// The way to buckets of a deployed fluxling: AWS's SDK. None where this was built without feature
+/// `aws`.
+#[cfg(not(feature = "aws"))]
+pub async fn buckets() -> Option<Arc<dyn Objects>> {
+    None
+}
+
 fn input<T: DeserializeOwned>(task: &Task<Value>, error: &str) -> Result<T, TaskError> {
     serde_json::from_value(task.input.clone()).map_err(|wrong| TaskError::fatal(error, wrong))
 }
 
+/// Where a page of a source begins: `after` of what is asked, `next` of what is answered.
+#[derive(Debug, Default, Deserialize)]
+struct After {
+    #[serde(flatten)]
+    position: Position,
+    /// Names the content that the pages before were of, where the source has that.
+    etag: Option<String>,
+}
+
 async fn read(places: &Places, asked: ReadItems) -> Result<Value, TaskError> {
-    if asked.resource.ends_with(":s3:listObjectsV2") {
-        let cause = "listing a bucket needs signed requests, which are not there yet; name one \
-                     source with s3:getObject";
-        return Err(TaskError::fatal(READER_FAILED, cause));
-    }
-    let position = match asked.after {
-        Some(after) => serde_json::from_value(after)
-            .map_err(|wrong| TaskError::fatal(READER_FAILED, format!("`after`: {wrong}")))?,
-        None => Position::default(),
+    let page = match asked.resource.ends_with(":s3:listObjectsV2") {
+        true => listing::page(places, &asked).await?,
+        false => source(places, &asked).await?,
     };
-    let place = Place::of_source(&asked.arguments, READER_FAILED)?;
-    let part = places.read(&place, position.offset, WINDOW_BYTES).await?;
+    serde_json::to_value(page).map_err(|wrong| TaskError::fatal(READER_FAILED, wrong))
+}
+
+/// Some of the items in a source.
+async fn source(places: &Places, asked: &ReadItems) -> Result<ItemsPage, TaskError> {
+    let After { position, etag } = after(asked)?;
+    let place = Place::of_source(&asked.arguments)?;
+    let part = places.read(&place, position.offset, WINDOW_BYTES, etag.as_deref()).await?;
     let window = Window { bytes: &part.bytes, is_last: part.is_last };
     let bounds = PageBounds { bytes: PAGE_BYTES, max_items: asked.max_items };
-    let read: ItemsPage = page(&asked.config, window, &position, bounds)
+    let mut page = page(&asked.config, window, &position, bounds)
         .map_err(|unreadable| TaskError::fatal(READER_FAILED, unreadable))?;
-    serde_json::to_value(read).map_err(|wrong| TaskError::fatal(READER_FAILED, wrong))
+    if let (Some(next), Some(etag)) = (&mut page.next, part.etag) {
+        next["etag"] = etag.into();
+    }
+    Ok(page)
+}
+
+/// Where the page begins that is asked for.
+fn after<T: DeserializeOwned + Default>(asked: &ReadItems) -> Result<T, TaskError> {
+    let Some(after) = asked.after.clone() else { return Ok(T::default()) };
+    serde_json::from_value(after)
+        .map_err(|wrong| TaskError::fatal(READER_FAILED, format!("`after`: {wrong}")))
 }
 
 async fn write(places: &Places, asked: WriteResults) -> Result<Value, TaskError> {
-    let place = Place::of_results(&asked.arguments, WRITER_FAILED)?;
+    let place = Place::of_results(&asked.arguments)?;
     for file in asked.files {
         let (kind, text) = match file.content {
             FileContent::Json(document) => ("application/json", document.to_string()),

@@ -6,6 +6,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod buckets;
+
 fn in_folder(folder: &tempfile::TempDir) -> Fluxling {
     fluxling(ItemsConfig { folder: Some(folder.path().to_owned()), ..ItemsConfig::default() })
 }

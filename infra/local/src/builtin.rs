@@ -14,7 +14,7 @@ use crate::bench;
 /// and write files below `items_folder` only.
 pub fn builtin(http_allow: Vec<Allowed>, items_folder: Option<PathBuf>) -> Vec<Fluxling> {
     let http = HttpConfig { allow: http_allow, allow_private: false };
-    let items = ItemsConfig { folder: items_folder, s3_url: None, http: http.clone() };
+    let items = ItemsConfig { folder: items_folder, http: http.clone(), ..ItemsConfig::default() };
     vec![
         fluxling_claims::fluxling(ClaimsConfig::default()),
         fluxling_http::fluxling(http),
