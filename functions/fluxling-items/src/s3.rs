@@ -78,12 +78,19 @@ impl Objects for S3Objects {
                 };
             }
         };
-        let length = length(object.content_range(), from, object.content_length())?;
+        let (length, mut pass) = match object.content_range() {
+            Some(range) => (length(range)?, 0),
+            // Servers need not heed ranges; then all of the object comes, from its beginning.
+            None => (object.content_length().unwrap_or_default().unsigned_abs(), from),
+        };
         let mut bytes = Vec::new();
         while let Some(chunk) = object.body.next().await {
             let broken = |error| ObjectError::Transient { message: told(&error) };
-            bytes.extend_from_slice(&chunk.map_err(broken)?);
-            if bytes.len() > most {
+            let chunk = chunk.map_err(broken)?;
+            let passed = usize::try_from(pass).unwrap_or(usize::MAX).min(chunk.len());
+            pass -= passed as u64;
+            bytes.extend_from_slice(&chunk[passed..]);
+            if bytes.len() >= most {
                 bytes.truncate(most);
                 break;
             }
@@ -116,16 +123,11 @@ impl Objects for S3Objects {
     }
 }
 
-/// The bytes of the whole object: `bytes 0-99/1234` has 1234.
-fn length(range: Option<&str>, from: u64, content: Option<i64>) -> Result<u64, ObjectError> {
-    let whole = match range {
-        Some(range) => range.rsplit('/').next().and_then(|length| length.parse().ok()),
-        // It gave the whole object, which is right only where that was asked for.
-        None if from == 0 => content.and_then(|length| u64::try_from(length).ok()),
-        None => None,
-    };
-    let message = || format!("S3 does not say of which part of the object it gives: {range:?}");
-    whole.ok_or_else(|| ObjectError::Client { message: message() })
+/// The bytes of the whole object: of `bytes 0-99/1234`, 1234.
+fn length(range: &str) -> Result<u64, ObjectError> {
+    let length = range.rsplit('/').next().and_then(|length| length.parse().ok());
+    let message = || format!("S3 does not say of how many bytes it gives some: {range}");
+    length.ok_or_else(|| ObjectError::Client { message: message() })
 }
 
 fn object(object: Object) -> Option<Listed> {
