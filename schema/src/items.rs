@@ -62,6 +62,27 @@ pub struct ReaderConfig {
     /// JSON pointer to the array in a JSON source; the whole document by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items_pointer: Option<String>,
+    /// What is made of the objects that are listed.
+    #[serde(default, skip_serializing_if = "ItemsTransformation::is_none")]
+    pub transformation: ItemsTransformation,
+}
+
+/// What is made of the objects that are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ItemsTransformation {
+    /// Nothing: each is an item, as it is listed.
+    #[default]
+    None,
+    /// Each is read, and what is in it are the items.
+    LoadAndFlatten,
+}
+
+impl ItemsTransformation {
+    /// Whether objects are items as they are.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// Format of a source.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxus_schema::items::ReaderConfig;
+use fluxus_schema::items::{self, InputType, ItemsTransformation, ReaderConfig};
 use fluxus_schema::problem::{Fault, FaultCode};
 use fluxus_schema::{Capability, Json, StateName};
 use serde_json::Value;
@@ -49,13 +49,15 @@ impl Definition {
     }
 
     /// What Fluxus cannot run for real, though the language allows it: integrations with services
-    /// that no fluxling stands for. Simulation with mocks can run all of them.
+    /// that no fluxling stands for, and data sets that none reads. Simulation with mocks can run all
+    /// of them.
     pub fn unsupported(&self) -> Vec<Fault> {
         let faults = self.states.iter().filter_map(|state| match &state.kind {
             Kind::Task(task) => Some((&state.pointer, task.unsupported()?)),
+            Kind::Map(map) => Some((&state.pointer, map.unsupported()?)),
             _ => None,
         });
-        let fault = |(pointer, (field, detail))| {
+        let fault = |(pointer, (field, detail)): (&String, (&str, String))| {
             Fault::new(FaultCode::UnsupportedResource, format!("{pointer}/{field}"), detail)
         };
         faults.map(fault).collect()
@@ -255,6 +257,32 @@ impl Map {
     /// Whether its results are written somewhere.
     pub(crate) fn writes(&self) -> bool {
         self.distributed.as_ref().is_some_and(|it| it.writer.is_some())
+    }
+
+    /// The field for which it cannot be run for real, and why. What the fluxlings of others read is
+    /// for them to say.
+    fn unsupported(&self) -> Option<(&'static str, String)> {
+        let reader = self.distributed.as_deref()?.reader.as_ref()?;
+        if reader.port.capability.as_str() != items::READ {
+            return None;
+        }
+        let config = &reader.config;
+        if config.transformation == ItemsTransformation::LoadAndFlatten {
+            let detail = "`LOAD_AND_FLATTEN` runs only in a simulation; list the objects, and have \
+                          a Map within the Map read each with `s3:getObject`";
+            return Some(("ItemReader/ReaderConfig/Transformation", detail.to_owned()));
+        }
+        let unread = match config.input_type {
+            InputType::Json | InputType::Jsonl | InputType::Csv => return None,
+            InputType::Manifest => "MANIFEST",
+            InputType::Parquet => "PARQUET",
+        };
+        let detail = format!(
+            "`{unread}` runs only in a simulation; give the items as JSON, JSONL or CSV, or write a \
+             fluxling that reads it and name its capability, such as `fluxling:{}.read`",
+            unread.to_lowercase()
+        );
+        Some(("ItemReader/ReaderConfig/InputType", detail))
     }
 
     /// Whom it has read and write.

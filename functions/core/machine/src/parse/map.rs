@@ -221,7 +221,7 @@ fn reader_config(config: &mut Fields<'_>, faults: &mut Faults) -> Option<Number>
         let delimiters = ["COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"];
         config.one_of("CSVDelimiter", &delimiters, faults);
     }
-    config.ignore("Transformation");
+    config.one_of("Transformation", &["NONE", "LOAD_AND_FLATTEN"], faults);
     config.ignore("ItemsPointer");
     let max_items = config.number("MaxItems", "MaxItemsPath", (0, MAX_ITEMS), faults);
     config.finish(&["MaxItemsPath"], faults);

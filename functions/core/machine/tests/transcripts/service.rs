@@ -211,6 +211,41 @@ fn what_cannot_be_run_for_real_is_told_with_what_can() {
 }
 
 #[test]
+fn data_sets_that_no_fluxling_reads_are_told() {
+    let told = |(resource, config): (&str, Value)| -> String {
+        let processor = json!({
+            "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "STANDARD" },
+            "StartAt": "Item", "States": { "Item": { "Type": "Pass", "End": true } },
+        });
+        let reader = json!({
+            "Resource": resource, "ReaderConfig": config, "Parameters": { "Bucket": "b" },
+        });
+        let writer = json!({ "Resource": "arn:aws:states:::s3:putObject", "Parameters": {} });
+        let each = json!({
+            "Type": "Map", "ItemReader": reader, "ItemProcessor": processor, "ResultWriter": writer,
+            "End": true,
+        });
+        let definition = json!({ "StartAt": "Each", "States": { "Each": each } });
+        let faults = Definition::parse(&definition).expect("a definition").unsupported();
+        faults.iter().map(|fault| format!("{}: {}\n", fault.pointer, fault.detail)).collect()
+    };
+    let (get, list) = ("arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2");
+    let all = [
+        (get, json!({ "InputType": "JSONL" })),
+        (get, json!({ "InputType": "MANIFEST" })),
+        (get, json!({ "InputType": "PARQUET" })),
+        (list, json!({ "Transformation": "NONE" })),
+        (list, json!({ "Transformation": "LOAD_AND_FLATTEN", "InputType": "JSON" })),
+        ("fluxling:parquet.read", json!({ "InputType": "PARQUET" })),
+    ];
+    expect![[r#"
+        /States/Each/ItemReader/ReaderConfig/InputType: `MANIFEST` runs only in a simulation; give the items as JSON, JSONL or CSV, or write a fluxling that reads it and name its capability, such as `fluxling:manifest.read`
+        /States/Each/ItemReader/ReaderConfig/InputType: `PARQUET` runs only in a simulation; give the items as JSON, JSONL or CSV, or write a fluxling that reads it and name its capability, such as `fluxling:parquet.read`
+        /States/Each/ItemReader/ReaderConfig/Transformation: `LOAD_AND_FLATTEN` runs only in a simulation; list the objects, and have a Map within the Map read each with `s3:getObject`
+    "#]].assert_eq(&all.map(told).concat());
+}
+
+#[test]
 fn a_lambda_function_is_invoked_by_a_fluxling() {
     let by_arn = ask("arn:aws:lambda:us-east-1:1:function:f");
     let answered = Ok("Ask", json!({ "sum": 3 }));
