@@ -74,7 +74,7 @@ impl Objects for S3Objects {
                         Ok(ObjectPart { bytes: Vec::new(), is_last: true, etag })
                     }
                     Some("PreconditionFailed") => Err(ObjectError::Changed),
-                    _ => Err(failed(error)),
+                    _ => Err(failed(&error)),
                 };
             }
         };
@@ -103,7 +103,11 @@ impl Objects for S3Objects {
         let Listing { bucket, prefix, start_after, owner } = listing;
         let list = self.0.list_objects_v2().bucket(bucket).max_keys(i32::from(most));
         let list = list.set_prefix(prefix.clone()).set_start_after(start_after.clone());
-        let listed = list.set_expected_bucket_owner(owner.clone()).send().await.map_err(failed)?;
+        let listed = list
+            .set_expected_bucket_owner(owner.clone())
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
         let is_last = !listed.is_truncated.unwrap_or_default();
         let objects: Vec<_> =
             listed.contents.unwrap_or_default().into_iter().filter_map(object).collect();
@@ -118,7 +122,10 @@ impl Objects for S3Objects {
     async fn put(&self, place: &ObjectPlace, kind: &str, text: String) -> Result<(), ObjectError> {
         let put = self.0.put_object().bucket(&place.bucket).key(&place.key).content_type(kind);
         let put = put.set_expected_bucket_owner(place.owner.clone());
-        put.body(ByteStream::from(text.into_bytes())).send().await.map_err(failed)?;
+        put.body(ByteStream::from(text.into_bytes()))
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
         Ok(())
     }
 }
@@ -141,12 +148,12 @@ fn object(object: Object) -> Option<Listed> {
 }
 
 /// A failure, in the words that Step Functions has for one of S3.
-fn failed<E>(error: SdkError<E>) -> ObjectError
+fn failed<E>(error: &SdkError<E>) -> ObjectError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    let SdkError::ServiceError(service) = &error else {
-        let message = told(&error);
+    let SdkError::ServiceError(service) = error else {
+        let message = told(error);
         return match error {
             SdkError::ConstructionFailure(_) => ObjectError::Client { message },
             _ => ObjectError::Transient { message },

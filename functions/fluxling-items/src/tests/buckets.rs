@@ -235,6 +235,12 @@ async fn what_cannot_be_had_is_said_in_the_words_of_s3() {
         assert_eq!(error.name(), READER_FAILED, "{asked}");
         assert!(error.cause().contains(says), "{asked}: {error}");
     }
+    let objects: Arc<dyn Objects> = Arc::clone(&bucket) as _;
+    let s3_url = Some("http://127.0.0.1:1".to_owned());
+    let by_url = fluxling(ItemsConfig { objects: Some(objects), s3_url, ..ItemsConfig::default() });
+    let asked = with_argument("VersionId", json!("7"));
+    let error = by_url.call(READ, asked).await.unwrap_err();
+    assert!(error.cause().contains("not for an address that buckets are below"), "{error}");
     let asked = json!({
         "resource": "arn:aws:states:::s3:putObject", "arguments": { "Bucket": "c" },
         "files": [{ "path": "x", "content": { "json": 1 } }],
