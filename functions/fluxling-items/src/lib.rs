@@ -21,6 +21,9 @@
 //! {"Etag": "\"9b2c\"", "LastModified": 1668699881, "Key": "in/7.png", "Size": 34910, "StorageClass": "STANDARD"}
 //! ```
 //!
+//! With the `Transformation` `LOAD_AND_FLATTEN` each object is read as a source of the `InputType`,
+//! and the items are those of all of them. Empty objects whose keys end in `/` are passed over.
+//!
 //! | error name | when |
 //! | --- | --- |
 //! | `States.ItemReaderFailed` | the source is not there, not allowed, or not in its format |
@@ -28,6 +31,7 @@
 //! | `Http.…` | as for `http.request`, where the server may do better next time |
 
 mod config;
+mod flatten;
 mod listing;
 pub mod objects;
 mod place;
@@ -42,9 +46,11 @@ use std::time::Duration;
 use ::fluxling::{Fluxling, Task, TaskError};
 use fluxling_http::Documents;
 use fluxus_machine::items::{PageBounds, Position, Window, page};
-use fluxus_schema::items::{FileContent, ItemsPage, READ, ReadItems, WRITE, WriteResults};
-use serde::Deserialize;
+use fluxus_schema::items::{
+    FileContent, ItemsPage, ItemsTransformation, READ, ReadItems, ReaderConfig, WRITE, WriteResults,
+};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use config::ItemsConfig;
@@ -123,31 +129,43 @@ fn input<T: DeserializeOwned>(task: &Task<Value>, error: &str) -> Result<T, Task
 }
 
 /// Where a page of a source begins: `after` of what is asked, `next` of what is answered.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct After {
     #[serde(flatten)]
     position: Position,
     /// Names the content that the pages before were of, where the source has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
 }
 
 async fn read(places: &Places, asked: ReadItems) -> Result<Value, TaskError> {
-    let page = match asked.resource.ends_with(":s3:listObjectsV2") {
-        true => listing::page(places, &asked).await?,
-        false => source(places, &asked).await?,
+    let is_listing = asked.resource.ends_with(":s3:listObjectsV2");
+    let page = match (is_listing, asked.config.transformation) {
+        (true, ItemsTransformation::None) => listing::page(places, &asked).await?,
+        (true, ItemsTransformation::LoadAndFlatten) => flatten::page(places, &asked).await?,
+        (false, _) => {
+            let place = Place::of_source(&asked.arguments)?;
+            let bounds = PageBounds { bytes: PAGE_BYTES, max_items: asked.max_items };
+            window(places, &place, &after(&asked)?, &asked.config, bounds, "").await?
+        }
     };
     serde_json::to_value(page).map_err(|wrong| TaskError::fatal(READER_FAILED, wrong))
 }
 
-/// Some of the items in a source.
-async fn source(places: &Places, asked: &ReadItems) -> Result<ItemsPage, TaskError> {
-    let After { position, etag } = after(asked)?;
-    let place = Place::of_source(&asked.arguments)?;
-    let part = places.read(&place, position.offset, WINDOW_BYTES, etag.as_deref()).await?;
+/// The items in one window of a source. `named` goes before the cause where it cannot be read.
+async fn window(
+    places: &Places,
+    place: &Place,
+    after: &After,
+    config: &ReaderConfig,
+    bounds: PageBounds,
+    named: &str,
+) -> Result<ItemsPage, TaskError> {
+    let After { position, etag } = after;
+    let part = places.read(place, position.offset, WINDOW_BYTES, etag.as_deref()).await?;
     let window = Window { bytes: &part.bytes, is_last: part.is_last };
-    let bounds = PageBounds { bytes: PAGE_BYTES, max_items: asked.max_items };
-    let mut page = page(&asked.config, window, &position, bounds)
-        .map_err(|unreadable| TaskError::fatal(READER_FAILED, unreadable))?;
+    let mut page = page(config, window, position, bounds)
+        .map_err(|unreadable| TaskError::fatal(READER_FAILED, format!("{named}{unreadable}")))?;
     if let (Some(next), Some(etag)) = (&mut page.next, part.etag) {
         next["etag"] = etag.into();
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxus_schema::items::{self, InputType, ItemsTransformation, ReaderConfig};
+use fluxus_schema::items::{self, InputType, ReaderConfig};
 use fluxus_schema::problem::{Fault, FaultCode};
 use fluxus_schema::{Capability, Json, StateName};
 use serde_json::Value;
@@ -266,13 +266,7 @@ impl Map {
         if reader.port.capability.as_str() != items::READ {
             return None;
         }
-        let config = &reader.config;
-        if config.transformation == ItemsTransformation::LoadAndFlatten {
-            let detail = "`LOAD_AND_FLATTEN` runs only in a simulation; list the objects, and have \
-                          a Map within the Map read each with `s3:getObject`";
-            return Some(("ItemReader/ReaderConfig/Transformation", detail.to_owned()));
-        }
-        let unread = match config.input_type {
+        let unread = match reader.config.input_type {
             InputType::Json | InputType::Jsonl | InputType::Csv => return None,
             InputType::Manifest => "MANIFEST",
             InputType::Parquet => "PARQUET",

@@ -187,6 +187,36 @@ async fn a_long_listing_takes_pages_that_messages_can_carry() {
 }
 
 #[tokio::test]
+async fn objects_are_read_one_after_the_other_where_that_is_asked_for() {
+    let lines = |from: usize, to: usize| -> String {
+        (from..to).map(|n| format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "x".repeat(90))).collect()
+    };
+    let bucket = Bucket::of(&[("in/", ""), ("in/0", &lines(0, 3_000)), ("in/1/", ""), ("z", "")]);
+    // More small objects than one page takes, and a large one in their midst.
+    for n in 0..250 {
+        let (from, to) = if n < 100 { (3_000 + n, 3_001 + n) } else { (6_000 + n, 6_001 + n) };
+        bucket.set(&format!("in/1/{n:03}"), &lines(from, to));
+    }
+    bucket.set("in/1/099-large", &lines(3_100, 6_100));
+    let fluxling = with(&bucket);
+    let mut asked = list(&json!({ "Bucket": "b", "Prefix": "in/" }));
+    asked["config"] = json!({ "InputType": "JSONL", "Transformation": "LOAD_AND_FLATTEN" });
+    let (items, pages) = read_all(&fluxling, &asked).await.unwrap();
+    let numbers: Vec<_> = items.iter().filter_map(|item| item["n"].as_u64()).collect();
+    assert_eq!(numbers, (0..6_250).collect::<Vec<_>>());
+    assert!((5..10).contains(&pages), "{pages}");
+    for most in [1, 2_999, 3_000, 3_001, 3_100, 6_249, 9_999] {
+        asked["max_items"] = json!(most);
+        let (items, _) = read_all(&fluxling, &asked).await.unwrap();
+        assert_eq!(items.len(), most.min(6_250));
+    }
+    bucket.set("in/2", "no JSON");
+    asked["max_items"] = Value::Null;
+    let error = read_all(&fluxling, &asked).await.unwrap_err();
+    assert!(error.cause().starts_with("`in/2`: Item 1 is no JSON in one line"), "{error}");
+}
+
+#[tokio::test]
 async fn results_are_put_below_their_prefix() {
     let bucket = Bucket::of(&[]);
     let files = json!([

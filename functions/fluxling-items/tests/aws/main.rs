@@ -123,7 +123,7 @@ async fn a_bucket_is_listed_in_pages() {
     let aws = aws().await;
     let bucket = Bucket::new(&aws, "listed").await;
     for n in 0..1_005 {
-        bucket.put(&format!("in/{n:04}.txt"), format!("{n:012}")).await;
+        bucket.put(&format!("in/{n:04}.txt"), format!("{:>12}", n + 1)).await;
     }
     bucket.put("other/é &<.txt", "").await;
     let listing = |arguments: Value| json!({ "resource": "arn:aws:states:::s3:listObjectsV2", "arguments": arguments });
@@ -145,6 +145,11 @@ async fn a_bucket_is_listed_in_pages() {
     assert_eq!(keys, ["in/1000.txt", "in/1001.txt", "in/1002.txt"]);
     let other = listing(json!({ "Bucket": bucket.name, "Prefix": "other/" }));
     assert_eq!(bucket.read(other).await.unwrap().0[0]["Key"], "other/é &<.txt");
+    // Each object is a number, which is JSON in one line.
+    let mut within = listing(json!({ "Bucket": bucket.name, "Prefix": "in/00" }));
+    within["config"] = json!({ "InputType": "JSONL", "Transformation": "LOAD_AND_FLATTEN" });
+    let (items, pages) = bucket.read(within).await.unwrap();
+    assert_eq!((items, pages), ((1..101).map(Value::from).collect(), 1));
 }
 
 #[tokio::test]

@@ -236,12 +236,13 @@ fn data_sets_that_no_fluxling_reads_are_told() {
         (get, json!({ "InputType": "PARQUET" })),
         (list, json!({ "Transformation": "NONE" })),
         (list, json!({ "Transformation": "LOAD_AND_FLATTEN", "InputType": "JSON" })),
+        (list, json!({ "Transformation": "LOAD_AND_FLATTEN", "InputType": "PARQUET" })),
         ("fluxling:parquet.read", json!({ "InputType": "PARQUET" })),
     ];
     expect![[r#"
         /States/Each/ItemReader/ReaderConfig/InputType: `MANIFEST` runs only in a simulation; give the items as JSON, JSONL or CSV, or write a fluxling that reads it and name its capability, such as `fluxling:manifest.read`
         /States/Each/ItemReader/ReaderConfig/InputType: `PARQUET` runs only in a simulation; give the items as JSON, JSONL or CSV, or write a fluxling that reads it and name its capability, such as `fluxling:parquet.read`
-        /States/Each/ItemReader/ReaderConfig/Transformation: `LOAD_AND_FLATTEN` runs only in a simulation; list the objects, and have a Map within the Map read each with `s3:getObject`
+        /States/Each/ItemReader/ReaderConfig/InputType: `PARQUET` runs only in a simulation; give the items as JSON, JSONL or CSV, or write a fluxling that reads it and name its capability, such as `fluxling:parquet.read`
     "#]].assert_eq(&all.map(told).concat());
 }
 
