@@ -17,12 +17,14 @@ async fn the_same_again_changes_nothing() {
 #[tokio::test]
 async fn a_deployment_that_fails_leaves_the_system_as_it_was() {
     let stack = stack().await;
-    let before = stack.code_of("core").await;
-    let broken = stack.bootstraps_with("fluxus-core", "#!/bin/sh\nexit 1\n");
-    let (deployed, said) = stack.deploy(&[], Some(broken.path())).await;
+    let before = stack.code_of("observe").await;
+    // Another release, whose migration finds no database.
+    let another = stack.bootstraps_with("fluxus-observe", "#!/bin/sh\nexit 1\n");
+    let nowhere = "DatabaseUrl=postgres://nobody@127.0.0.1:9/nowhere";
+    let (deployed, said) = stack.deploy(&["--parameter", nowhere], Some(another.path())).await;
     assert!(!deployed, "{said}");
     assert!(said.contains("Migration"), "it says what failed: {said}");
-    assert_eq!(stack.code_of("core").await, before);
+    assert_eq!(stack.code_of("observe").await, before);
     let id = stack
         .client()
         .submit(&json!({ "type": "expense.submitted", "body": {

@@ -43,7 +43,7 @@ async fn every_message_may_come_twice() {
 #[tokio::test]
 async fn functions_may_be_killed_at_any_moment() {
     const ORDERS: usize = 20;
-    const KILLS: usize = 12;
+    const KILLS: usize = 9;
     let stack = stack().await;
     // A batch that died comes again when it is visible again; here that is soon.
     for queue in ["core", "fluxling-shop", "fluxling-claims"] {

@@ -99,7 +99,7 @@ impl Stack {
     pub async fn deploy(&self, more: &[&str], target: Option<&Path>) -> (bool, String) {
         let mut command = self.aws.command(target_folder().join("debug/fluxus"));
         command.arg("deploy").args(["--stack", STACK, "--endpoint-url", self.aws.url()]);
-        command.args(["--recipes", "examples"]).args(more);
+        command.args(["--recipes", "examples"]);
         if release() {
             command.args(["--compiler", "cargo"]);
         } else {
@@ -122,6 +122,8 @@ impl Stack {
         ] {
             command.args(["--parameter", &format!("{name}={value}")]);
         }
+        // The last of several wins.
+        command.args(more);
         if let Some(target) = target {
             command.env("CARGO_TARGET_DIR", target);
         }
