@@ -19,6 +19,12 @@ fn claim(example: &str, change: impl FnOnce(&mut Value)) -> Value {
     claim
 }
 
+/// How a claim comes in.
+enum Way {
+    Http,
+    Queue,
+}
+
 /// Every example, some in several ways.
 fn claims(stack: &Stack) -> Vec<(&'static str, Value)> {
     let outside = stack.network().outside();
@@ -59,30 +65,36 @@ async fn examples_go_as_they_do_in_one_process() {
     let system = System::start(options).await.expect("starts");
     let (here, there) = (Client::new(&system.url(), None), stack.client());
 
-    let claims = claims(&stack);
     let mut expected = Vec::new();
-    for (what, claim) in &claims {
-        let id = here.submit(claim).await;
-        expected.push(story(&here, what, &id).await);
+    for (what, claim) in claims(&stack) {
+        // Executions are idempotent by name, and their names have the orders' numbers.
+        let renamed = claim.to_string().replace("200", "300");
+        let ingested: Value = serde_json::from_str(&renamed).expect("JSON");
+        for (claim, way) in [(claim, Way::Http), (ingested, Way::Queue)] {
+            let id = here.submit(&claim).await;
+            let story = story(&here, what, &id).await;
+            expected.push((what, claim, way, story));
+        }
     }
     system.shutdown().await.expect("stops");
 
-    for ((what, claim), (outcome, history)) in claims.iter().zip(&expected) {
-        let by_http = there.submit(claim).await;
-        let mut ingested = claim.clone();
-        ingested["attributes"]["ingested"] = json!(what);
-        stack.ingest(&ingested).await;
-        let find = |page: &Value| page["claims"][0]["claim_id"].as_str().map(str::to_owned);
-        let path = format!("claims?attribute.ingested={}", what.replace(' ', "%20"));
-        let by_queue = there.until(&path, find).await;
-        for id in [by_http, by_queue] {
-            let (got, told) = story(there, what, &id).await;
-            assert_eq!(got, *outcome, "{what}");
-            for (told, expected) in told.iter().zip(history) {
-                assert_eq!(told, expected, "{what}");
+    for (what, mut claim, way, (outcome, history)) in expected {
+        let id = match way {
+            Way::Http => there.submit(&claim).await,
+            Way::Queue => {
+                claim["attributes"]["ingested"] = json!(what);
+                stack.ingest(&claim).await;
+                let find = |page: &Value| page["claims"][0]["claim_id"].as_str().map(str::to_owned);
+                let path = format!("claims?attribute.ingested={}", what.replace(' ', "%20"));
+                there.until(&path, find).await
             }
-            assert_eq!(told.len(), history.len(), "{what}");
+        };
+        let (got, told) = story(there, what, &id).await;
+        assert_eq!(got, outcome, "{what}");
+        for (told, expected) in told.iter().zip(&history) {
+            assert_eq!(told, expected, "{what}");
         }
+        assert_eq!(told.len(), history.len(), "{what}");
     }
     assert_eq!(stack.violations().await, Vec::<String>::new());
 }

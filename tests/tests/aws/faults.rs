@@ -16,7 +16,7 @@ fn order(number: usize) -> Value {
     } })
 }
 
-fn task(fields: Value) -> Value {
+fn task(fields: &Value) -> Value {
     let mut state = json!({ "Type": "Task", "End": true });
     state.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     json!({ "StartAt": "Do", "States": { "Do": state } })
@@ -76,7 +76,7 @@ async fn functions_may_be_killed_at_any_moment() {
 #[tokio::test]
 async fn a_poison_message_is_a_dead_letter_and_its_claim_fails_by_name() {
     let stack = stack().await;
-    let shop = task(json!({ "Resource": "fluxling:shop.ship", "TimeoutSeconds": 3600 }));
+    let shop = task(&json!({ "Resource": "fluxling:shop.ship", "TimeoutSeconds": 3600 }));
     stack.client().put_recipe("poison", &shop).await;
     stack.set_visibility("fluxling-shop", 1).await;
     let code = stack.swap_code("fluxling-shop", "#!/bin/sh\nexit 1\n").await;
@@ -102,7 +102,7 @@ async fn a_poison_message_is_a_dead_letter_and_its_claim_fails_by_name() {
 async fn a_fluxling_that_takes_too_long_fails_its_task() {
     let stack = stack().await;
     let url = format!("http://{}/silence", stack.network().outside());
-    let silence = task(json!({
+    let silence = task(&json!({
         "Resource": "fluxling:http.request", "Parameters": { "url": url }, "TimeoutSeconds": 3
     }));
     stack.client().put_recipe("silence", &silence).await;
