@@ -7,6 +7,7 @@
 //!
 //! `claim.json` is a claim that the recipe fulfils, as in `examples/`: its type is the recipe's.
 //! `claim-types.json` is a list of types. Without either the recipe is run by name alone.
+//! `schema.json` is the JSON Schema that the bodies of these claims keep.
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,9 @@ pub struct Recipe {
     pub definition: Value,
     /// The claim types that it fulfils.
     pub claim_types: Vec<ClaimType>,
+    /// The JSON Schema that their bodies keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
 }
 
 /// Reads all recipes of a folder, by name.
@@ -64,7 +68,11 @@ pub fn read(folder: &Path) -> anyhow::Result<Vec<Recipe>> {
             continue;
         }
         let claim_types = claim_types(&file, &prefix)?;
-        recipes.push(Recipe { name, definition: document.source.into_value(), claim_types });
+        let schema = beside(&file, &prefix, "schema.json");
+        let schema = schema.map(|file| source::file(&file)).transpose()?;
+        let schema = schema.map(|document| document.source.into_value());
+        let definition = document.source.into_value();
+        recipes.push(Recipe { name, definition, claim_types, schema });
     }
     if !faulty.is_empty() {
         return Err(Faulty::new(faulty).into());
@@ -84,17 +92,17 @@ fn recipe_file(path: &Path) -> Option<(String, PathBuf, String)> {
     Some((stem.to_owned(), path.to_owned(), format!("{stem}.")))
 }
 
+/// A file beside a recipe's, if it is there.
+fn beside(file: &Path, prefix: &str, name: &str) -> Option<PathBuf> {
+    Some(file.with_file_name(format!("{prefix}{name}"))).filter(|file| file.is_file())
+}
+
 fn claim_types(file: &Path, prefix: &str) -> anyhow::Result<Vec<ClaimType>> {
-    let beside = |name: &str| file.with_file_name(format!("{prefix}{name}"));
-    let types = beside("claim-types.json");
-    let (from, types) = if types.is_file() {
+    let (from, types) = if let Some(types) = beside(file, prefix, "claim-types.json") {
         let list = source::file(&types)?.source.into_value();
         (types, list)
     } else {
-        let claim = beside("claim.json");
-        if !claim.is_file() {
-            return Ok(Vec::new());
-        }
+        let Some(claim) = beside(file, prefix, "claim.json") else { return Ok(Vec::new()) };
         let kind = source::file(&claim)?.source.into_value()["type"].clone();
         (claim, Value::Array(vec![kind]))
     };
@@ -146,7 +154,8 @@ mod tests {
     fn the_examples_are_such_a_folder() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
         let recipes = read(&folder).expect("recipes");
-        assert!(recipes.len() >= 5 && recipes.iter().all(|one| one.claim_types.len() == 1));
+        assert!(recipes.len() >= 5);
+        assert!(recipes.iter().all(|one| one.claim_types.len() == 1 && one.schema.is_some()));
     }
 
     #[test]

@@ -142,6 +142,7 @@ mod tests {
             name: "a".parse().expect("a name"),
             definition: "x".repeat(bytes).into(),
             claim_types: Vec::new(),
+            schema: None,
         };
         let sizes = |recipes: &[Recipe]| -> Vec<usize> {
             batches(recipes).into_iter().map(<[Recipe]>::len).collect()

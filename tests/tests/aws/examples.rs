@@ -35,6 +35,7 @@ fn claims(stack: &Stack) -> Vec<(&'static str, Value)> {
             "nobody ships there",
             claim("order-saga", |body| body["address"]["country"] = json!("XX")),
         ),
+        ("a body that breaks its schema", claim("order-saga", |body| body["amount"] = json!(-1))),
         ("a batch of orders", claim("order-batch", |_| {})),
         ("documents", claim("document-intake", |_| {})),
         ("an approval", claim("approval", |_| {})),

@@ -35,6 +35,9 @@ pub struct RegisterRecipe {
     /// The types of claims that it fulfils.
     #[serde(default)]
     pub claim_types: Vec<ClaimType>,
+    /// The JSON Schema that the bodies of these claims keep. Without one, what holds stays.
+    #[serde(default)]
+    pub schema: Option<Value>,
 }
 
 /// What came of it. With faults, nothing was registered.
@@ -71,10 +74,13 @@ pub(super) async fn register(
     }
     let mut recipes = Vec::new();
     for (index, recipe) in wanted.recipes.iter().enumerate() {
+        if let Some(schema) = &recipe.schema {
+            faults.extend(schema_fault(&format!("/recipes/{index}/schema"), schema));
+        }
         match definition(recipe.definition.clone()) {
             Ok(definition) => {
                 let claim_types = recipe.claim_types.clone();
-                recipes.push((&recipe.name, PutRecipe { definition, claim_types }));
+                recipes.push((recipe, PutRecipe { definition, claim_types }));
             }
             Err(found) => faults.extend(within(format!("/recipes/{index}/definition"), found)),
         }
@@ -87,10 +93,13 @@ pub(super) async fn register(
         store.register_fluxling(&tenant, manifest, now).await?;
     }
     let mut registered = Registered { fluxlings: wanted.fluxlings.len(), ..Registered::default() };
-    for (name, put) in recipes {
-        let outcome = store.put_recipe(&tenant, name, &put, now).await?;
-        let (version, changed) = (outcome.version, outcome.created);
-        registered.recipes.push(RegisteredRecipe { name: name.clone(), version, changed });
+    for (recipe, put) in recipes {
+        for claim_type in recipe.claim_types.iter().filter(|_| recipe.schema.is_some()) {
+            store.put_claim_type(&tenant, claim_type, recipe.schema.as_ref()).await?;
+        }
+        let outcome = store.put_recipe(&tenant, &recipe.name, &put, now).await?;
+        let (name, version, changed) = (recipe.name.clone(), outcome.version, outcome.created);
+        registered.recipes.push(RegisteredRecipe { name, version, changed });
     }
     Ok(registered)
 }
@@ -106,14 +115,18 @@ fn manifest_faults(manifest: &Manifest) -> Vec<Fault> {
             ("input_schema", &capability.input_schema),
             ("output_schema", &capability.output_schema),
         ] {
-            let invalid = (!schema.is_null()).then(|| jsonschema::validator_for(schema).err());
-            if let Some(error) = invalid.flatten() {
-                let at = format!("/capabilities/{index}/{field}");
-                faults.push(Fault::of_document(&at, format!("is no JSON Schema: {error}")));
+            if !schema.is_null() {
+                faults.extend(schema_fault(&format!("/capabilities/{index}/{field}"), schema));
             }
         }
     }
     faults
+}
+
+/// Why a document is no JSON Schema.
+fn schema_fault(at: &str, schema: &Value) -> Option<Fault> {
+    let error = jsonschema::validator_for(schema).err()?;
+    Some(Fault::of_document(at, format!("is no JSON Schema: {error}")))
 }
 
 /// The definition as a document, if it can be run.
