@@ -77,7 +77,11 @@ fn edits(root: &Path, name: &NewName) -> anyhow::Result<Edits> {
     let dependency = format!("{package}.workspace = true");
     edits.insert_sorted("infra/local/Cargo.toml", "fluxling-", ".workspace = true", &dependency)?;
     let served = format!("        {}::fluxling(),\n", name.module());
-    edits.insert_before("infra/local/src/builtin.rs", "        fluxling_shop::fluxling(),", &served)?;
+    edits.insert_before(
+        "infra/local/src/builtin.rs",
+        "        fluxling_shop::fluxling(),",
+        &served,
+    )?;
     edits.insert_before("template.yaml", "Outputs:", &text::resources(name))?;
     edits.insert_outputs("template.yaml", &text::output(name))?;
     Ok(edits)

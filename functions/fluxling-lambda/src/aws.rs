@@ -48,7 +48,7 @@ impl Invoker for Sdk {
             .set_qualifier(invocation.qualifier)
             .set_client_context(invocation.client_context)
             .payload(Blob::new(invocation.payload));
-        let output = invoke.send().await.map_err(refused)?;
+        let output = invoke.send().await.map_err(|error| refused(&error))?;
         let bytes = output.payload().map(Blob::as_ref).unwrap_or_default();
         Ok(Invoked {
             status: u16::try_from(output.status_code()).unwrap_or_default(),
@@ -60,7 +60,7 @@ impl Invoker for Sdk {
     }
 }
 
-fn refused<E>(error: SdkError<E>) -> InvokeError
+fn refused<E>(error: &SdkError<E>) -> InvokeError
 where
     E: std::error::Error + aws_sdk_lambda::error::ProvideErrorMetadata + 'static,
 {
@@ -69,6 +69,6 @@ where
             code: code.to_owned(),
             message: error.message().unwrap_or("no reason was given").to_owned(),
         },
-        None => InvokeError::Client { message: DisplayErrorContext(&error).to_string() },
+        None => InvokeError::Client { message: DisplayErrorContext(error).to_string() },
     }
 }
