@@ -21,8 +21,16 @@ pub(super) const USER: &str = "fluxus";
 #[derive(Debug)]
 pub(super) struct Home {
     path: PathBuf,
-    /// Unlocked when closed, also by the death of the process.
-    _lock: File,
+    /// Unlocked with the process, however that ends.
+    lock: File,
+}
+
+impl Drop for Home {
+    /// Closing the file is not enough: a process that is being started at this moment has it too,
+    /// until it becomes another program.
+    fn drop(&mut self) {
+        let _unlocked_by_closing_it = self.lock.unlock();
+    }
 }
 
 impl Home {
@@ -33,7 +41,7 @@ impl Home {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).map_err(failed)?;
         Account::own(account, &path)?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     pub(super) fn path(&self) -> &Path {
