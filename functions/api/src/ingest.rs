@@ -82,6 +82,11 @@ impl Ingest {
         Self { writer: Writer { store, outbound, core }, queue, name }
     }
 
+    /// Says goodbye to the database.
+    pub(crate) async fn close(&self) {
+        self.writer.store.database().close().await;
+    }
+
     /// The queue that it takes claims from.
     pub fn queue_name(&self) -> &QueueName {
         &self.name

@@ -25,11 +25,15 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// What is missing or cannot be reached, the Lambda runtime API above all.
 pub async fn run(settings: &Settings) -> Result<(), Error> {
     metrics::start("fluxus-api");
-    let router = router(App::start(settings.parts().await?).await?);
-    lambda_http::run(service_fn(|request: lambda_http::Request| {
+    let parts = settings.parts().await?;
+    let store = parts.store.clone();
+    let router = router(App::start(parts).await?);
+    let serving = lambda_http::run(service_fn(|request: lambda_http::Request| {
         metrics::flushed(router.clone().oneshot(request))
-    }))
-    .await
+    }));
+    let served = fluxus_lambda::until_shutdown(serving).await;
+    store.database().close().await;
+    served
 }
 
 /// Takes claims in from the ingest queue.
@@ -39,13 +43,15 @@ pub async fn run(settings: &Settings) -> Result<(), Error> {
 pub async fn run_ingest() -> Result<(), Error> {
     metrics::start("fluxus-ingest");
     let (ingest, bodies) = &Settings::ingest_from_env()?.ingest().await?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
+    let serving = lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         let until = deadline(&event.context);
         metrics::flushed(async move {
             Ok::<_, Error>(ingest_batch(ingest, event.payload, bodies.as_deref(), until).await)
         })
-    }))
-    .await
+    }));
+    let served = fluxus_lambda::until_shutdown(serving).await;
+    ingest.close().await;
+    served
 }
 
 /// Handles one SQS batch of the ingest queue, at the longest `until`. A message reported here

@@ -102,7 +102,7 @@ pub async fn run(
         }
     };
     let flushed = move |event| fluxus_lambda::metrics::flushed(handle(event));
-    lambda_runtime::run(service_fn(flushed)).await
+    fluxus_lambda::until_shutdown(lambda_runtime::run(service_fn(flushed))).await
 }
 
 /// Handles one SQS batch, at the longest `until`. A message reported here comes back after its

@@ -76,14 +76,18 @@ pub async fn run() -> Result<(), Error> {
     metrics::start("fluxus-observe");
     let settings = &Settings::from_env()?;
     // Opened by the first event, so that its failure is that of an invocation, which is counted.
-    let observer = &OnceCell::new();
-    lambda_runtime::run(service_fn(|_scheduled: LambdaEvent<Value>| {
+    let observer = &OnceCell::<Observer>::new();
+    let serving = lambda_runtime::run(service_fn(|_scheduled: LambdaEvent<Value>| {
         metrics::flushed(async move {
             let observer = observer.get_or_try_init(|| settings.observer()).await?;
             Ok::<_, Error>(observer.observe().await?)
         })
-    }))
-    .await
+    }));
+    let served = fluxus_lambda::until_shutdown(serving).await;
+    if let Some(observer) = observer.get() {
+        observer.store.database().close().await;
+    }
+    served
 }
 
 impl Observer {

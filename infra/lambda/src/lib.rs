@@ -1,4 +1,5 @@
-//! What all Lambda functions share: logs, metrics, AWS configuration, secrets.
+//! What all Lambda functions share: logs, metrics, an orderly end, AWS
+//! configuration, secrets.
 //!
 //! Nothing in here knows claims, queues or Postgres.
 
@@ -7,7 +8,9 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod metrics;
+mod shutdown;
 
+pub use shutdown::until_shutdown;
 use tracing_subscriber::EnvFilter;
 
 /// Set by AWS Lambda, and by what stands in for it.

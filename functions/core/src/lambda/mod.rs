@@ -61,7 +61,9 @@ pub async fn run() -> Result<(), Error> {
     let function = &Function::from_env();
     function.warm_up().await;
     let handle = |event| metrics::flushed(async move { function.handle(event).await });
-    lambda_runtime::run(service_fn(handle)).await
+    let served = fluxus_lambda::until_shutdown(lambda_runtime::run(service_fn(handle))).await;
+    function.close().await;
+    served
 }
 
 impl Function {
@@ -89,6 +91,13 @@ impl Function {
             Err(_elapsed) => format!("the database did not answer in {} s", WARM_UP.as_secs()),
         };
         tracing::warn!(reason, "not ready yet");
+    }
+
+    /// Says goodbye to the database, which would otherwise find out by itself.
+    async fn close(&self) {
+        if let Some(store) = self.store.get() {
+            store.database().close().await;
+        }
     }
 
     async fn store(&self) -> anyhow::Result<&Store> {
