@@ -185,7 +185,10 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// A folder as a zip that depends on nothing but what is in it.
-fn zip(folder: &Path) -> anyhow::Result<Vec<u8>> {
+///
+/// # Errors
+/// Where the folder is empty or cannot be read.
+pub fn zip(folder: &Path) -> anyhow::Result<Vec<u8>> {
     let mut files = Vec::new();
     walk(folder, &mut files)?;
     files.sort();

@@ -1,7 +1,7 @@
 //! AWS's runtime interface emulator: runs a built function on this machine, without a container.
 //!
-//! It is part of the `aws-sam-cli`. Here it is only found and started, one call each: it serves one
-//! at a time and breaks over two.
+//! It is part of the `aws-sam-cli`. Here it is found and started; it serves one call at a time and
+//! breaks over two.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -21,6 +21,9 @@ pub const VARIABLE: &str = "FLUXUS_RIE";
 
 /// How long the emulator may take until it listens: it has next to nothing to do.
 const START: Duration = Duration::from_secs(10);
+
+/// How long the emulator may take to end: it gives the function two seconds.
+const END: Duration = Duration::from_secs(10);
 
 /// How long between two tries to reach it.
 const TRY_EVERY: Duration = Duration::from_millis(20);
@@ -92,44 +95,88 @@ pub async fn invoke(
     variables: &[(String, String)],
     event: &Value,
 ) -> anyhow::Result<Value> {
-    let (port, api) = two_ports()?;
-    let address = format!("127.0.0.1:{port}");
-    let mut command = Command::new(emulator);
-    command.args(["--runtime-interface-emulator-address", &address]);
-    command.args(["--runtime-api-address", &format!("127.0.0.1:{api}")]).arg(bootstrap);
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
-    command.env("AWS_LAMBDA_FUNCTION_NAME", &function.id);
-    command.env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
-    command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mib.to_string());
-    command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", function.timeout_s.to_string());
     // What the function says goes to stderr; stdout is for its answer.
-    command.stdin(Stdio::null()).stdout(super::build::stderr()).stderr(Stdio::inherit());
-    command.process_group(0).kill_on_drop(true);
-    let child = command.spawn().with_context(|| format!("run {}", emulator.display()))?;
-    let mut running = Running(child);
-    running.until_it_listens(&address).await?;
-    let time = Duration::from_secs(function.timeout_s) + START;
-    let client = reqwest::Client::builder().no_proxy().timeout(time).build()?;
-    let request = client.post(format!("http://{address}/{PATH}")).json(event);
+    let output = (super::build::stderr(), Stdio::inherit());
+    let running = Emulated::start(emulator, function, bootstrap, variables, output).await?;
     let answer = tokio::select! {
-        answer = request.send() => answer.context("invoke the function")?,
+        answer = running.invoke(event) => answer?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
     };
-    let text = answer.text().await.context("read the answer")?;
-    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    Ok(answer)
 }
 
-/// The emulator and what it started; dropped, all of it ends.
-struct Running(Child);
+/// A function that runs under the emulator, for one call at a time; dropped, all of it ends.
+///
+/// The emulator starts the function itself with the first call.
+pub struct Emulated {
+    child: Child,
+    address: String,
+    client: reqwest::Client,
+}
 
-impl Running {
-    async fn until_it_listens(&mut self, address: &str) -> anyhow::Result<()> {
+impl Emulated {
+    /// Starts the emulator, whose stdout and stderr are also the function's.
+    ///
+    /// # Errors
+    /// Where it does not start, or does not listen soon.
+    pub async fn start(
+        emulator: &Path,
+        function: &Function,
+        bootstrap: &Path,
+        variables: &[(String, String)],
+        (stdout, stderr): (Stdio, Stdio),
+    ) -> anyhow::Result<Self> {
+        let (port, api) = two_ports()?;
+        let address = format!("127.0.0.1:{port}");
+        let mut command = Command::new(emulator);
+        command.args(["--runtime-interface-emulator-address", &address]);
+        command.args(["--runtime-api-address", &format!("127.0.0.1:{api}")]).arg(bootstrap);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.env("AWS_LAMBDA_FUNCTION_NAME", &function.id);
+        command.env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
+        command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mib.to_string());
+        command.env("AWS_LAMBDA_FUNCTION_TIMEOUT", function.timeout_s.to_string());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        command.process_group(0).kill_on_drop(true);
+        let child = command.spawn().with_context(|| format!("run {}", emulator.display()))?;
+        let time = Duration::from_secs(function.timeout_s) + START;
+        let client = reqwest::Client::builder().no_proxy().timeout(time).build()?;
+        let mut running = Self { child, address, client };
+        running.until_it_listens().await?;
+        Ok(running)
+    }
+
+    /// Invokes the function; what is no JSON of its answer is given as text.
+    ///
+    /// # Errors
+    /// Where it gives no answer in its time.
+    pub async fn invoke(&self, event: &Value) -> anyhow::Result<Value> {
+        let request = self.client.post(format!("http://{}/{PATH}", self.address)).json(event);
+        let answer = request.send().await.context("invoke the function")?;
+        let text = answer.text().await.context("read the answer")?;
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Takes the environment down as Lambda does: the function is told, and has a moment.
+    ///
+    /// # Errors
+    /// Where the emulator is gone already, or does not end.
+    pub async fn shut_down(mut self) -> anyhow::Result<()> {
+        let id = self.child.id().context("the emulator has ended already")?;
+        let id = Pid::from_raw(i32::try_from(id)?).context("a process has an id")?;
+        kill_process(id, Signal::TERM).context("tell the emulator to end")?;
+        let ended = tokio::time::timeout(END, self.child.wait()).await;
+        ended.context("the emulator does not end")??;
+        Ok(())
+    }
+
+    async fn until_it_listens(&mut self) -> anyhow::Result<()> {
         let connected = async {
             loop {
-                if tokio::net::TcpStream::connect(address).await.is_ok() {
+                if tokio::net::TcpStream::connect(&self.address).await.is_ok() {
                     return Ok(());
                 }
-                if let Some(status) = self.0.try_wait()? {
+                if let Some(status) = self.child.try_wait()? {
                     anyhow::bail!("the runtime interface emulator ended at once: {status}");
                 }
                 tokio::time::sleep(TRY_EVERY).await;
@@ -141,9 +188,9 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Emulated {
     fn drop(&mut self) {
-        let Some(emulator) = self.0.id() else { return };
+        let Some(emulator) = self.child.id() else { return };
         // The function is in a group of its own, and would not end with the emulator.
         let mut all = children(emulator);
         all.push(emulator);

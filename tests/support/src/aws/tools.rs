@@ -11,6 +11,9 @@ use anyhow::{Context, bail};
 /// What is installed: the server, what it needs to deploy templates with, and AWS's command line.
 const PACKAGES: [&str; 4] = ["ministack==1.5.33", "aws-sam-translator", "cryptography", "awscli"];
 
+/// What has the runtime interface emulator. In an environment of its own: it pins what it needs.
+const EMULATOR_PACKAGES: [&str; 1] = ["aws-sam-cli==1.167.0"];
+
 /// The folder for the tools; in the user's cache where it is not set.
 const FOLDER: &str = "FLUXUS_AWS_TOOLS";
 
@@ -25,6 +28,20 @@ impl Tools {
     /// The server of AWS's interfaces.
     pub fn ministack(&self) -> &Path {
         &self.ministack
+    }
+
+    /// AWS's runtime interface emulator, which runs one function as Lambda does. Installs it, up to
+    /// a minute, the first time.
+    ///
+    /// # Errors
+    /// As [`tools`].
+    pub fn emulator(&self) -> anyhow::Result<PathBuf> {
+        let venv = installed(&self.folder, "sam", &EMULATOR_PACKAGES)?;
+        let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+        let inside = format!("site-packages/samcli/local/rapid/aws-lambda-rie-{arch}");
+        let pythons = fs::read_dir(venv.join("lib")).context("look into the tools")?;
+        let mut places = pythons.flatten().map(|python| python.path().join(&inside));
+        places.find(|place| place.is_file()).context("aws-sam-cli brings no emulator")
     }
 
     /// A folder for what the tools leave behind: logs and locks.
@@ -42,7 +59,7 @@ pub fn tools() -> anyhow::Result<Tools> {
     fs::create_dir_all(&folder).with_context(|| format!("create `{}`", folder.display()))?;
     let ministack = match (on_path("ministack"), on_path("aws")) {
         (Some(found), Some(_)) => found,
-        _ => installed(&folder)?,
+        _ => installed(&folder, "venv", &PACKAGES)?.join("bin").join("ministack"),
     };
     Ok(Tools { ministack, folder })
 }
@@ -62,26 +79,25 @@ fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// The server in our virtual environment, which says by a file of the packages' names that it is
-/// whole. One process at a time: tests run in many.
-fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
-    let venv = folder.join("venv");
-    let (bin, whole) = (venv.join("bin"), venv.join("fluxus-packages"));
-    let ministack = bin.join("ministack");
-    let packages = PACKAGES.join("\n");
-    let is_whole = || fs::read_to_string(&whole).is_ok_and(|text| text == packages);
-    let lock = File::create(folder.join("venv.lock")).context("create a lock")?;
+/// A virtual environment of ours with these packages, which says by a file of their names that it
+/// is whole. One process at a time: tests run in many.
+fn installed(folder: &Path, name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let venv = folder.join(name);
+    let whole = venv.join("fluxus-packages");
+    let names = packages.join("\n");
+    let is_whole = || fs::read_to_string(&whole).is_ok_and(|text| text == names);
+    let lock = File::create(folder.join(format!("{name}.lock"))).context("create a lock")?;
     lock.lock().context("lock the tools")?;
     if is_whole() {
-        return Ok(ministack);
+        return Ok(venv);
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    let mut pip = Command::new(bin.join("python"));
+    let mut pip = Command::new(venv.join("bin").join("python"));
     run(pip
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(PACKAGES))?;
-    fs::write(&whole, packages).context("note what is installed")?;
-    Ok(ministack)
+        .args(packages))?;
+    fs::write(&whole, names).context("note what is installed")?;
+    Ok(venv)
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
