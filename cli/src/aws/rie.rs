@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -215,9 +216,13 @@ fn children(id: u32) -> Vec<u32> {
 
 /// Two ports that nobody listens on.
 fn two_ports() -> anyhow::Result<(u16, u16)> {
-    // Two commands at a time begin at different places.
+    // Two commands at a time begin at different places, and no two calls of one take the same.
+    static TRIED: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or(0);
-    let ports = (0..PORTS).map(|at| FIRST_PORT + (start + at) % PORTS);
-    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let candidates = (0..PORTS).map(|_| {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed) % PORTS;
+        FIRST_PORT + (start + tried) % PORTS
+    });
+    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.next().zip(free.next()).context("find two free ports")
 }

@@ -99,6 +99,11 @@ impl Aws {
         server::environment(self.server.url())
     }
 
+    /// The tools that it was started with.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
     /// A command that uses this server, and finds the tools.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);

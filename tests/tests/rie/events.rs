@@ -1,5 +1,6 @@
 //! The functions around the core, each with its sample events.
 
+use fluxus_queue::BodyReference;
 use serde_json::{Value, json};
 
 use crate::footing::Footing;
@@ -80,10 +81,11 @@ async fn the_ingest_takes_claims_in_and_buries_the_rest() {
     assert_eq!(footing.take("ingest-dlq").await.len(), 1);
     ingest.has_told(&["ColdStarts", "ClaimsReceived", "ClaimsRejected", "MessageAge"]);
 
-    // A bucket that is not ours: this one comes again, and its neighbours do not.
+    // A body that cannot be got just now: this message comes again, and its neighbours do not.
+    let away = [("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")];
+    let ingest = footing.run("IngestFunction", "fluxus-ingest", &away).await;
     let mut partial = sample("ingest");
-    let reference = json!({ "bucket": "elsewhere", "key": "bodies/x", "bytes": 7 });
-    let body = json!({ "fluxus:body": reference }).to_string();
+    let body = BodyReference::to(&footing.bucket(), "a large body").to_text();
     partial["Records"][0]["body"] = json!(body);
     let answer = ingest.answer(&partial).await;
     let failed = &partial["Records"][0]["messageId"];

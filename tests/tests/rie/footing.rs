@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -55,9 +55,11 @@ impl Footing {
             aws.create_queue(&format!("{prefix}{queue}"), MAX_RECEIVES).await?;
         }
         aws.create_table(&format!("{prefix}{}", TABLE.0), TABLE.1, TABLE.2).await?;
-        aws.create_bucket(&format!("{prefix}bodies")).await?;
         let database = fluxus_test_support::database().await;
-        Ok(Self { aws, database, emulator, functions, prefix, logs: tempfile::tempdir()? })
+        let logs = tempfile::tempdir()?;
+        let footing = Self { aws, database, emulator, functions, prefix, logs };
+        footing.aws.create_bucket(&footing.bucket()).await?;
+        Ok(footing)
     }
 
     /// Its queues.
@@ -65,12 +67,17 @@ impl Footing {
         SqsQueue::new(self.aws.config(), &self.aws.queue_url_prefix(&self.prefix), None)
     }
 
+    /// Its bucket.
+    pub fn bucket(&self) -> String {
+        format!("{}bodies", self.prefix)
+    }
+
     /// Where its queues are, as functions are told it.
     pub fn variables(&self) -> Vec<(String, String)> {
         let own = [
             ("FLUXUS_DATABASE_URL", self.database.url().to_owned()),
             ("FLUXUS_QUEUE_URL", self.aws.queue_url_prefix(&self.prefix)),
-            ("FLUXUS_BODY_BUCKET", format!("{}bodies", self.prefix)),
+            ("FLUXUS_BODY_BUCKET", self.bucket()),
             ("FLUXUS_IDEMPOTENCY_TABLE", format!("{}{}", self.prefix, TABLE.0)),
             ("FLUXUS_STACK", "fluxus-rie".to_owned()),
             ("FLUXUS_AUTH", "jwt".to_owned()),
@@ -127,9 +134,15 @@ pub fn functions() -> anyhow::Result<Vec<Function>> {
 }
 
 /// Builds the code of these functions in a profile of cargo's, and says where it is.
-pub fn build(functions: &[Function], profile: &str) -> anyhow::Result<PathBuf> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+pub async fn build(functions: &[Function], profile: &str) -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = tokio::process::Command::new(cargo);
     command.args(["build", "--features", "aws", "--profile", profile]).current_dir(WORKSPACE);
+    // What cargo told this program of its own package would make build scripts run again.
+    let is_of_package = |name: &str| name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MAN");
+    for (name, _) in std::env::vars().filter(|(name, _)| is_of_package(name)) {
+        command.env_remove(name);
+    }
     for function in functions {
         // The ingest is the API's second binary; all others are named as their crate.
         let package = match function.binary.as_str() {
@@ -138,10 +151,8 @@ pub fn build(functions: &[Function], profile: &str) -> anyhow::Result<PathBuf> {
         };
         command.args(["-p", package, "--bin", &function.binary]);
     }
-    let status = command.stdin(Stdio::null()).status().context("run cargo")?;
+    let status = command.stdin(Stdio::null()).status().await.context("run cargo")?;
     anyhow::ensure!(status.success(), "the functions do not build");
-    let program = std::env::current_exe()?;
-    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    let target = target.context("this program is not in cargo's target folder")?;
+    let target = fluxus_cli::aws::build::target_folder(Path::new(WORKSPACE)).await;
     Ok(target.join(if profile == "dev" { "debug" } else { profile }))
 }

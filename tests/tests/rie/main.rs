@@ -26,10 +26,7 @@ const MANY: usize = 10;
 /// Where a function is built; all of them are, once.
 async fn bootstrap(binary: &str) -> PathBuf {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-    let built = BUILT.get_or_init(|| async {
-        let build = || build(&functions().unwrap(), "dev").unwrap();
-        tokio::task::spawn_blocking(build).await.unwrap()
-    });
+    let built = BUILT.get_or_init(|| async { build(&functions().unwrap(), "dev").await.unwrap() });
     built.await.join(binary)
 }
 

@@ -8,7 +8,9 @@ use crate::sample;
 #[tokio::test]
 async fn a_claim_goes_through_all_functions_to_its_end() {
     let footing = Footing::migrated().await;
-    let (core, shop, api) = (
+    // As in a deployment, the core starts when all is registered.
+    let (register, core, shop, api) = (
+        footing.run("MigrateFunction", "fluxus-core", &[]).await,
         footing.core().await,
         footing.run("FluxlingShopFunction", "fluxling-shop", &[]).await,
         footing.run("ApiFunction", "fluxus-api", &[]).await,
@@ -19,8 +21,8 @@ async fn a_claim_goes_through_all_functions_to_its_end() {
     let definition = json!({ "StartAt": "Reserve", "States": { "Reserve": reserve } });
     let recipe =
         json!({ "name": "order", "definition": definition, "claim_types": ["order.placed"] });
-    let register = json!({ "register": { "fluxlings": [manifest], "recipes": [recipe] } });
-    let registered = core.answer(&register).await;
+    let wanted = json!({ "register": { "fluxlings": [manifest], "recipes": [recipe] } });
+    let registered = register.answer(&wanted).await;
     assert_eq!(registered["faults"], json!([]), "{registered}");
 
     let order = json!({ "order": "4711", "items": [{ "sku": "tea", "quantity": 2 }] });
