@@ -143,16 +143,24 @@ pub async fn build(functions: &[Function], profile: &str) -> anyhow::Result<Path
     for (name, _) in std::env::vars().filter(|(name, _)| is_of_package(name)) {
         command.env_remove(name);
     }
+    let is_dev = profile == "dev";
+    if is_dev {
+        // As the tests of the whole system build them: what is built is shared.
+        command.arg("--workspace");
+    }
     for function in functions {
+        command.args(["--bin", &function.binary]);
         // The ingest is the API's second binary; all others are named as their crate.
         let package = match function.binary.as_str() {
             "fluxus-ingest" => "fluxus-api",
             other => other,
         };
-        command.args(["-p", package, "--bin", &function.binary]);
+        if !is_dev {
+            command.args(["-p", package]);
+        }
     }
     let status = command.stdin(Stdio::null()).status().await.context("run cargo")?;
     anyhow::ensure!(status.success(), "the functions do not build");
     let target = fluxus_cli::aws::build::target_folder(Path::new(WORKSPACE)).await;
-    Ok(target.join(if profile == "dev" { "debug" } else { profile }))
+    Ok(target.join(if is_dev { "debug" } else { profile }))
 }
