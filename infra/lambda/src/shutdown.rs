@@ -91,6 +91,6 @@ impl Extension {
             // Should it be answered after all, there is nothing to do.
             let _answer = self.client.call(request).await;
         }
-        pending().await
+        pending::<()>().await;
     }
 }
