@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use fluxus_queue::{PostgresQueue, Receipt, Received, Taken};
 use fluxus_schema::{ClaimStatus, FluxlingName, Timestamp};
-use fluxus_store::{
-    BranchKey, Enqueued, LoadedBranch, Outbound, Transaction, branch, changes, claim,
-};
+use fluxus_store::{BranchKey, Enqueued, LoadedBranch, Outbound};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
@@ -16,11 +14,13 @@ use crate::Core;
 use crate::clock;
 use crate::error::{CoreError, chain};
 use crate::inbox::{Inbox, Item, needs};
+use crate::ledger::{Joint, Ledger};
 use crate::measure;
 use crate::nested;
 use crate::planner::{Plan, Planner};
 use crate::prepared::{Loaded, load_recipes, prepare};
-use crate::registry::Answered;
+use crate::recipes::Recipes;
+use crate::registry::{Answered, Registry};
 
 /// How often a batch is tried that met something transient: a lost connection, a deadlock, another
 /// batch that was quicker. Past it the messages come back by their visibility timeout.
@@ -38,8 +38,8 @@ pub struct Handled {
 }
 
 /// What was put in a transaction, to be told once it is committed.
-struct Settled {
-    enqueued: Enqueued,
+pub(crate) struct Settled<E> {
+    enqueued: E,
     given: Vec<(FluxlingName, i64)>,
     answered: Vec<Answered>,
     ended: bool,
@@ -171,7 +171,8 @@ impl Core {
             return Err(CoreError::Unreadable(reason));
         }
         // Read only now: it must not be earlier than what the messages tell of.
-        let settled = self.settle(&tx, &items, clock::now()).await?;
+        let ledger = Joint { tx: &tx, outbound: self.outbound() };
+        let settled = self.stepper().settle(&ledger, &items, clock::now()).await?;
         tx.commit().await?;
         drop(session);
         if is_full {
@@ -185,7 +186,8 @@ impl Core {
     async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
-        let settled = self.settle(&tx, items, clock::now()).await?;
+        let ledger = Joint { tx: &tx, outbound: self.outbound() };
+        let settled = self.stepper().settle(&ledger, items, clock::now()).await?;
         if let Outbound::Joined(queue) = self.outbound() {
             let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
             queue.delete_in(&tx, &receipts).await?;
@@ -196,54 +198,13 @@ impl Core {
         Ok(())
     }
 
-    /// Loads what the messages touch, steps it, and puts all that comes of it in the transaction.
-    async fn settle(
-        &self,
-        tx: &Transaction<'_>,
-        items: &[Item],
-        now: Timestamp,
-    ) -> Result<Settled, CoreError> {
+    fn stepper(&self) -> Stepper<'_> {
         let inner = &self.0;
-        let needs = needs(items);
-        let mut loaded = Loaded::default();
-        // Claims before branches: what another batch has just begun is then seen to have begun.
-        if !needs.claims.is_empty() {
-            let ids: Vec<_> = needs.claims.iter().copied().collect();
-            loaded.received = claim::lock_received(tx, &ids).await?;
-        }
-        if !needs.branches.is_empty() || !needs.trees.is_empty() {
-            loaded.branches = branch::lock(tx, &needs.branches, &needs.trees).await?;
-        }
-        if !needs.trees.is_empty() {
-            lock_newcomers(tx, &needs.trees, &mut loaded.branches).await?;
-        }
-        if !needs.joins.is_empty() {
-            loaded.joined = branch::join(tx, &needs.joins).await?;
-        }
-        load_recipes(tx, &inner.recipes, &mut loaded).await?;
-        let prepared = prepare(&inner.recipes, loaded, now)?;
-        let peers = |tenant: &_| inner.registry.peers(tenant);
-        let mut planner = Planner::new(&prepared, peers, now, self.rides());
-        items.iter().for_each(|item| planner.apply(item));
-        let wanted = planner.wanted(items);
-        if !wanted.is_empty() {
-            let taken = branch::take_pending(tx, &wanted).await?;
-            planner.begin(&taken)?;
-        }
-        let (outcomes, begun) = nested::start(tx, planner.starts(), now).await?;
-        let plan = planner.finish(items, &outcomes)?;
-        let Plan { changes, mut messages, given, answered, ended, nested_ended, transitions } =
-            plan;
-        let ends = measure::ends(&changes);
-        changes::save(tx, &changes).await?;
-        messages.extend(begun);
-        messages.extend(nested::answers(tx, &nested_ended).await?);
-        let enqueued = self.outbound().enqueue(tx, messages, now).await?;
-        Ok(Settled { enqueued, given, answered, ended, ends, transitions })
+        Stepper { recipes: &inner.recipes, registry: &inner.registry, rides: self.rides() }
     }
 
     /// Tells those whom it concerns what was committed.
-    async fn committed(&self, settled: Settled) {
+    async fn committed(&self, settled: Settled<Enqueued>) {
         let Settled { enqueued, given, answered, ended, ends, transitions } = settled;
         measure::committed(&ends, transitions, &answered);
         self.0.registry.note(&given, &answered);
@@ -265,17 +226,72 @@ impl Core {
     }
 }
 
+/// What every batch is stepped with.
+pub(crate) struct Stepper<'a> {
+    pub(crate) recipes: &'a Recipes,
+    pub(crate) registry: &'a Registry,
+    /// See [`Core::rides`].
+    pub(crate) rides: Option<Duration>,
+}
+
+impl Stepper<'_> {
+    /// Loads what the messages touch, steps it, and puts all that comes of it in the transaction.
+    pub(crate) async fn settle<L: Ledger>(
+        &self,
+        ledger: &L,
+        items: &[Item],
+        now: Timestamp,
+    ) -> Result<Settled<L::Enqueued>, CoreError> {
+        let needs = needs(items);
+        let mut loaded = Loaded::default();
+        // Claims before branches: what another batch has just begun is then seen to have begun.
+        if !needs.claims.is_empty() {
+            let ids: Vec<_> = needs.claims.iter().copied().collect();
+            loaded.received = ledger.lock_received(&ids).await?;
+        }
+        if !needs.branches.is_empty() || !needs.trees.is_empty() {
+            loaded.branches = ledger.lock_branches(&needs.branches, &needs.trees).await?;
+        }
+        if !needs.trees.is_empty() {
+            lock_newcomers(ledger, &needs.trees, &mut loaded.branches).await?;
+        }
+        if !needs.joins.is_empty() {
+            loaded.joined = ledger.join(&needs.joins).await?;
+        }
+        load_recipes(ledger, self.recipes, &mut loaded).await?;
+        let prepared = prepare(self.recipes, loaded, now)?;
+        let peers = |tenant: &_| self.registry.peers(tenant);
+        let mut planner = Planner::new(&prepared, peers, now, self.rides);
+        items.iter().for_each(|item| planner.apply(item));
+        let wanted = planner.wanted(items);
+        if !wanted.is_empty() {
+            let taken = ledger.take_pending(&wanted).await?;
+            planner.begin(&taken)?;
+        }
+        let (outcomes, begun) = nested::start(ledger, planner.starts(), now).await?;
+        let plan = planner.finish(items, &outcomes)?;
+        let Plan { changes, mut messages, given, answered, ended, nested_ended, transitions } =
+            plan;
+        let ends = measure::ends(&changes);
+        ledger.save(&changes).await?;
+        messages.extend(begun);
+        messages.extend(nested::answers(ledger, &nested_ended).await?);
+        let enqueued = ledger.enqueue(messages, now).await?;
+        Ok(Settled { enqueued, given, answered, ended, ends, transitions })
+    }
+}
+
 /// Locks branches that others began below these while this batch waited for locks: a statement
 /// does not see what was inserted after it began. Whoever is to be aborted must be at hand, or it
 /// would run on without a parent.
 async fn lock_newcomers(
-    tx: &Transaction<'_>,
+    ledger: &impl Ledger,
     trees: &[BranchKey],
     known: &mut Vec<LoadedBranch>,
 ) -> Result<(), CoreError> {
     loop {
         let keys: HashSet<_> = known.iter().map(|loaded| loaded.row.key()).collect();
-        let mut all = branch::lock(tx, &[], trees).await?;
+        let mut all = ledger.lock_branches(&[], trees).await?;
         all.retain(|loaded| !keys.contains(&loaded.row.key()));
         if all.is_empty() {
             return Ok(());

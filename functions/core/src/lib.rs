@@ -15,6 +15,7 @@ mod error;
 mod evaluate;
 mod inbox;
 pub mod lambda;
+mod ledger;
 mod measure;
 mod nested;
 mod outgoing;

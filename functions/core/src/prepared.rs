@@ -9,11 +9,12 @@ use fluxus_machine::{
 use fluxus_schema::id::ClaimType;
 use fluxus_schema::{BranchId, ClaimId, RecipeName, Tenant, Timestamp};
 use fluxus_store::claim::Origin;
-use fluxus_store::recipe::{self, TypeRoute};
-use fluxus_store::{BranchRow, ClaimContext, ClaimRow, LoadedBranch, Transaction};
+use fluxus_store::recipe::TypeRoute;
+use fluxus_store::{BranchRow, ClaimContext, ClaimRow, LoadedBranch};
 
 use crate::error::CoreError;
 use crate::evaluate::{Verdict, evaluate};
+use crate::ledger::Ledger;
 use crate::nested::Start;
 use crate::recipes::{Recipes, Version};
 
@@ -73,7 +74,7 @@ pub(crate) type Prepared = BTreeMap<ClaimId, Subject>;
 
 /// Compiles the recipes that are needed and not at hand; at most two statements.
 pub(crate) async fn load_recipes(
-    tx: &Transaction<'_>,
+    ledger: &impl Ledger,
     recipes: &Recipes,
     loaded: &mut Loaded,
 ) -> Result<(), CoreError> {
@@ -86,7 +87,7 @@ pub(crate) async fn load_recipes(
     types.sort();
     types.dedup();
     if !types.is_empty() {
-        loaded.routes = recipe::for_claim_types(tx, &types).await?;
+        loaded.routes = ledger.routes(&types).await?;
     }
     let live = loaded.routes.iter().filter_map(|route| {
         let (recipe, version) = route.recipe.clone()?;
@@ -107,7 +108,7 @@ pub(crate) async fn load_recipes(
     if missing.is_empty() {
         return Ok(());
     }
-    for found in recipe::definitions(tx, &missing).await? {
+    for found in ledger.definitions(&missing).await? {
         let name = (found.tenant, found.name, found.version);
         if let Err(reason) = recipes.compile(name.clone(), &found.definition) {
             tracing::error!(recipe = %name.1, version = name.2, reason, "cannot use a stored recipe");

@@ -4,12 +4,13 @@ use fluxus_machine::Failure;
 use fluxus_schema::limits::MAX_CAUSE_CHARS;
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{ClaimId, ClaimStatus, Json, Timestamp};
+use fluxus_store::Message;
 use fluxus_store::claim::Waiter;
-use fluxus_store::{Message, Transaction, claim};
 use serde_json::{Map, Value, json};
 
 use super::start::message;
 use crate::error::CoreError;
+use crate::ledger::Ledger;
 
 /// An execution that was started by a task and ends.
 #[derive(Debug)]
@@ -29,14 +30,14 @@ pub(crate) struct Ended {
 
 /// Answers to those who wait for these ends, which must be saved already: none or one statement.
 pub(crate) async fn answers(
-    tx: &Transaction<'_>,
+    ledger: &impl Ledger,
     ended: &[Ended],
 ) -> Result<Vec<Message>, CoreError> {
     if ended.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = ended.iter().map(|ended| ended.claim_id).collect();
-    let waiters = claim::take_waiters(tx, &ids).await?;
+    let waiters = ledger.take_waiters(&ids).await?;
     let answer = |waiter: Waiter| {
         let ended = ended.iter().find(|ended| ended.claim_id == waiter.claim_id)?;
         let parent = waiter.token.address().ok()?.claim_id;

@@ -7,12 +7,13 @@ use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::limits::MAX_EXECUTION_DEPTH;
 use fluxus_schema::message::{CORE_QUEUE, CoreMessage};
 use fluxus_schema::{ClaimId, Json, NewClaim, TaskToken, Tenant, Timestamp};
+use fluxus_store::Message;
 use fluxus_store::claim::{Inserted, Intake, Namesake, Origin, Waiter};
-use fluxus_store::{Message, Transaction, claim, recipe};
 use serde_json::{Value, json};
 
 use super::ask::{Ask, unknown_machine};
 use crate::error::CoreError;
+use crate::ledger::Ledger;
 
 /// The type of claims that recipes start. Their recipe is named, so the type chooses none.
 const CLAIM_TYPE: &str = "execution";
@@ -44,7 +45,7 @@ pub(crate) type Outcomes = HashMap<TaskToken, Outcome>;
 /// Starts executions: none or five statements, however many they are. With what became of each,
 /// and the messages that begin those that are new.
 pub(crate) async fn start(
-    tx: &Transaction<'_>,
+    ledger: &impl Ledger,
     starts: Vec<Start>,
     now: Timestamp,
 ) -> Result<(Outcomes, Vec<Message>), CoreError> {
@@ -58,13 +59,13 @@ pub(crate) async fn start(
             }
         }
     }
-    let intakes = intakes(tx, asked, now, &mut outcomes).await?;
+    let intakes = intakes(ledger, asked, now, &mut outcomes).await?;
     if intakes.is_empty() {
         return Ok((outcomes, Vec::new()));
     }
     let (starts, intakes): (Vec<Start>, Vec<Intake>) = intakes.into_iter().unzip();
-    let inserted = claim::insert(tx, &intakes).await?;
-    let namesakes = namesakes(tx, &inserted).await?;
+    let inserted = ledger.insert_claims(&intakes).await?;
+    let namesakes = namesakes(ledger, &inserted).await?;
     let (mut waiters, mut messages) = (Vec::new(), Vec::new());
     for ((start, intake), inserted) in starts.into_iter().zip(&intakes).zip(&inserted) {
         let outcome = outcome(&start, intake, inserted, &namesakes);
@@ -85,7 +86,7 @@ pub(crate) async fn start(
         outcomes.insert(start.token, outcome);
     }
     if !waiters.is_empty() {
-        claim::wait(tx, &waiters).await?;
+        ledger.wait(&waiters).await?;
     }
     Ok((outcomes, messages))
 }
@@ -119,7 +120,7 @@ impl Start {
 
 /// The claims to be written, for those whose recipe exists.
 async fn intakes(
-    tx: &Transaction<'_>,
+    ledger: &impl Ledger,
     asked: Vec<(Start, Ask)>,
     now: Timestamp,
     outcomes: &mut Outcomes,
@@ -129,7 +130,7 @@ async fn intakes(
     }
     let key = |start: &Start, ask: &Ask| (start.tenant.clone(), ask.recipe.clone(), ask.version);
     let keys: Vec<_> = asked.iter().map(|(start, ask)| key(start, ask)).collect();
-    let versions = recipe::versions(tx, &keys).await?;
+    let versions = ledger.versions(&keys).await?;
     let mut intakes = Vec::with_capacity(asked.len());
     for (start, ask) in asked {
         let arn = start.input["StateMachineArn"].as_str().unwrap_or_default();
@@ -181,7 +182,7 @@ fn intake(
 
 /// The claims whose names were taken already.
 async fn namesakes(
-    tx: &Transaction<'_>,
+    ledger: &impl Ledger,
     inserted: &[Inserted],
 ) -> Result<HashMap<ClaimId, Namesake>, CoreError> {
     let known = inserted.iter().filter(|inserted| inserted.duplicate);
@@ -190,7 +191,7 @@ async fn namesakes(
         return Ok(HashMap::new());
     }
     let known: Vec<_> = known.into_iter().collect();
-    let held = claim::hold(tx, &known).await?;
+    let held = ledger.hold_claims(&known).await?;
     Ok(held.into_iter().map(|namesake| (namesake.claim_id, namesake)).collect())
 }
 
