@@ -10,6 +10,7 @@ use fluxus_queue::{DeadLetter, Depth, Queue as _, QueueName, SqsQueue};
 use fluxus_store::{Activity, Database, Store, audit};
 use fluxus_test_support::TestDatabase;
 use fluxus_test_support::aws::{Aws, aws_behind};
+use reqwest::Url;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -30,7 +31,8 @@ pub struct Stack {
     aws: Aws,
     network: Network,
     database: TestDatabase,
-    secret: String,
+    keys: String,
+    login: String,
     client: Client,
 }
 
@@ -62,18 +64,13 @@ impl Stack {
         let aws = aws_behind(network.gateway()).await;
         network.leads_to(aws.url());
         let database = fluxus_test_support::database().await;
-        let keys = format!("{KEY}:default");
-        let secret = json(aws.command("aws").args([
-            "secretsmanager",
-            "create-secret",
-            "--name",
-            "keys",
-            "--secret-string",
-            &keys,
-        ]));
-        let secret = secret["ARN"].as_str().expect("an ARN").to_owned();
+        let keys = secret(&aws, "keys", &format!("{KEY}:default"));
+        let url = Url::parse(database.url()).expect("a URL");
+        let password = url.password().unwrap_or_default();
+        let login = serde_json::json!({ "username": url.username(), "password": password });
+        let login = secret(&aws, "login", &login.to_string());
         let client = Client::new("http://not-deployed", None);
-        let mut stack = Self { aws, network, database, secret, client };
+        let mut stack = Self { aws, network, database, keys, login, client };
         let (deployed, said) = stack.deploy(&[], None).await;
         assert!(deployed, "{said}");
         let address = said.lines().find(|line| line.starts_with("https://")).expect("an address");
@@ -106,13 +103,17 @@ impl Stack {
             command.arg("--skip-build");
         }
         let outside = self.network.outside();
+        // Who may log in is in the secret alone.
+        let mut database = Url::parse(self.database.url()).expect("a URL");
+        database.set_username("").and_then(|()| database.set_password(None)).expect("a host");
         for (name, value) in [
             ("Architecture", architecture()),
             ("Auth", "keys"),
-            ("ApiKeysSecretArn", &self.secret),
+            ("ApiKeysSecretArn", &self.keys),
             ("Database", "existing"),
-            ("DatabaseAuth", "url"),
-            ("DatabaseUrl", self.database.url()),
+            ("DatabaseAuth", "secret"),
+            ("DatabaseSecretArn", &self.login),
+            ("DatabaseUrl", database.as_str()),
             ("Demo", "true"),
             ("HttpAllow", outside),
             // The server takes a maximum by parameter for a text, and then serves no queue.
@@ -275,6 +276,13 @@ impl Stack {
         let found = audit(&Store::new(database), Activity::UnderWay).await.expect("audits");
         found.iter().map(ToString::to_string).collect()
     }
+}
+
+/// Keeps a secret in Secrets Manager; its ARN.
+fn secret(aws: &Aws, name: &str, text: &str) -> String {
+    let mut command = aws.command("aws");
+    command.args(["secretsmanager", "create-secret", "--name", name, "--secret-string", text]);
+    json(&mut command)["ARN"].as_str().expect("an ARN").to_owned()
 }
 
 fn name(queue: &str) -> QueueName {
