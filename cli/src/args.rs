@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::aws::{deploy, destroy, invoke, logs, status};
 use crate::output::Format;
-use crate::{bench, claim, completions, dev, exit, fluxling, migrate, recipe, simulate, task};
+use crate::{bench, claim, completions, dev, exit, fluxling, migrate, recipe, serve, simulate, task};
 
 /// Where the server is if nobody says otherwise: where `fluxus dev` listens.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:7400";
@@ -113,6 +113,8 @@ pub enum Command {
     Fluxling(fluxling::Command),
     /// Run the whole system on this machine: Postgres, queues, all functions, the console
     Dev(dev::Args),
+    /// Run the system, or a part of it, on a Postgres of yours
+    Serve(serve::Args),
     /// Put the system on AWS, or show what that would change
     Deploy(deploy::Args),
     /// Show how the system on AWS stands: stack, functions, queues, dead letters

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use fluxling_lambda::Endpoint;
 use fluxus_local::examples::EXAMPLES;
 use fluxus_local::{ApiKeys, Auth, DatabaseChoice, ListenError, Options, Progress, System};
 use fluxus_postgres::{ClusterError, DatabaseError};
@@ -21,14 +20,15 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{DEFAULT_URL, Global};
 use crate::claim::history;
 use crate::client::Client;
-use crate::exit::{Exit, Usage};
+use crate::exit::Exit;
 use crate::moment::span;
 use crate::output::{Format, Printer, note};
+use crate::serve::Reach;
 use crate::story::Story;
 
 /// The variable that holds the API keys: not an argument, because everybody on the machine can
 /// read those.
-const KEYS_VARIABLE: &str = "FLUXUS_API_KEYS";
+pub(crate) const KEYS_VARIABLE: &str = "FLUXUS_API_KEYS";
 
 /// Pause between two looks at the example claim: its story is told as it happens.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -64,17 +64,9 @@ pub struct Args {
     /// Do not submit the example claim
     #[arg(long)]
     pub no_example: bool,
-    /// What `http.request` may reach beside the public internet: endpoints and networks, with commas
-    #[arg(long, env = "FLUXUS_HTTP_ALLOW", value_name = "HOST:PORT,…", value_delimiter = ',')]
-    pub http_allow: Vec<String>,
-    /// Folder whose files distributed Maps may read items from and write results to; no files
-    /// without it
-    #[arg(long, value_name = "DIR", env = "FLUXUS_ITEMS_FOLDER")]
-    pub items_folder: Option<PathBuf>,
-    /// Where Lambda functions are invoked that recipes name: an endpoint that asks for no signature,
-    /// such as that of `sam local start-lambda`; none without it
-    #[arg(long, value_name = "URL", env = "FLUXUS_LAMBDA_URL")]
-    pub lambda_url: Option<String>,
+    /// What the built-in fluxlings may reach
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 /// Runs the system until Ctrl-C.
@@ -119,7 +111,7 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Stops in order, unless told again to stop: then at once.
-async fn stop(system: System, signals: &mut Signals) -> anyhow::Result<ExitCode> {
+pub(crate) async fn stop(system: System, signals: &mut Signals) -> anyhow::Result<ExitCode> {
     note("Stopping: what is in hand is finished first. Ctrl-C again stops at once.");
     tokio::select! {
         stopped = system.shutdown() => {
@@ -147,16 +139,7 @@ fn options(args: &Args) -> anyhow::Result<(Options, Option<String>)> {
     };
     let mut options = Options::new(database, args.listen);
     options.progress = Arc::new(|progress| say(&told(progress)));
-    let allow = args.http_allow.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty());
-    options.items_folder = args.items_folder.clone();
-    if let Some(url) = args.lambda_url.as_deref().filter(|url| !url.is_empty()) {
-        let endpoint =
-            Endpoint::new(url).map_err(|error| Usage(format!("--lambda-url: {error}")))?;
-        options.fluxlings.push(fluxling_lambda::fluxling(Arc::new(endpoint)));
-    }
-    options.http_allow = allow
-        .map(|entry| entry.parse().map_err(|error| Usage(format!("--http-allow: {error}"))))
-        .collect::<Result<_, _>>()?;
+    args.reach.apply(&mut options)?;
     let keys = std::env::var(KEYS_VARIABLE).unwrap_or_default();
     if keys.is_empty() {
         return Ok((options, None));
@@ -171,7 +154,7 @@ fn options(args: &Args) -> anyhow::Result<(Options, Option<String>)> {
     Ok((options, key.map(|(key, _)| key.to_owned())))
 }
 
-fn told(progress: &Progress) -> String {
+pub(crate) fn told(progress: &Progress) -> String {
     match progress {
         Progress::StartingPostgres { dir } => {
             format!("Starting Postgres in {} …", dir.display())
@@ -296,7 +279,7 @@ fn next_steps(url: &str, claim: Option<ClaimId>) -> String {
 }
 
 /// A line for whoever reads along. If nobody does any more, the system goes on all the same.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = Printer::stdout(Format::Text).text(&format!("{text}\n"));
 }
 
@@ -310,7 +293,7 @@ fn keep_out_of_git(dir: &Path) {
 }
 
 /// Log lines go to stderr, whole, so that they stand between the lines of the story.
-fn log() {
+pub(crate) fn log() {
     use std::io::IsTerminal as _;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     // An error here means that somebody has set up logging before, such as a test.
@@ -322,14 +305,14 @@ fn log() {
 }
 
 /// The signals that ask a process to stop.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("handle signals");
         Ok(Self {
             interrupt: on(SignalKind::interrupt())?,
@@ -339,7 +322,7 @@ impl Signals {
     }
 
     /// The next one, of any kind.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

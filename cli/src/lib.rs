@@ -4,7 +4,7 @@
 //! with `--output json` its document unchanged, else a text made for reading ([`output`]).
 //! `deploy`, `destroy`, `status`, `logs` and `invoke` work on AWS ([`aws`]).
 //! `recipe validate`, `recipe render FILE`, `simulate` and `completions` need no server; `dev` and
-//! `bench` bring their own.
+//! `bench` bring their own, and `serve` is one.
 
 pub mod args;
 pub mod aws;
@@ -23,6 +23,7 @@ pub mod paging;
 pub mod problem;
 pub mod recipe;
 pub mod report;
+pub mod serve;
 pub mod simulate;
 pub mod source;
 pub mod story;
@@ -60,7 +61,7 @@ pub async fn main() -> ExitCode {
 /// # Errors
 /// Whatever kept the command from its work; [`Exit::of`] knows the exit code for it.
 pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
-    if !matches!(cli.command, Command::Dev(_)) {
+    if !matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
         log_to_stderr();
     }
     let printer = Printer::stdout(cli.global.output);
@@ -83,6 +84,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => aws::logs::run(args, printer).await.map(ExitCode::from),
         Command::Invoke(args) => aws::invoke::run(args, printer).await.map(ExitCode::from),
         Command::Dev(args) => dev::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Migrate(args) => migrate::run(args).await.map(ExitCode::from),
@@ -90,7 +92,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Log lines are for whoever asks for them by `RUST_LOG`; `dev` sets up its own.
+/// Log lines are for whoever asks for them by `RUST_LOG`; `dev` and `serve` set up their own.
 fn log_to_stderr() {
     if std::env::var_os("RUST_LOG").is_none() {
         return;

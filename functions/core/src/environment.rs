@@ -135,9 +135,10 @@ pub async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells other processes that claims ended, at most once in a while however many there are. A
-/// notification that is lost delays a waiting client by its fallback poll, no more.
-fn notifier(database: &Database) -> Arc<dyn Fn() + Send + Sync> {
+/// For [`Parts::on_ended`] where the API is another process: tells it that claims ended, at most once
+/// in a while however many there are. A notification that is lost delays a waiting client by its
+/// fallback poll, no more.
+pub fn notifier(database: &Database) -> Arc<dyn Fn() + Send + Sync> {
     let wake = Arc::new(Notify::new());
     let waked = wake.clone();
     let relaxed = database.relaxed();

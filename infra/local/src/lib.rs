@@ -1,4 +1,5 @@
-//! The embedded run: Postgres, queues and all functions in one process.
+//! The embedded run: Postgres, queues and all functions in one process, or in several by
+//! [`Role`].
 //!
 //! [`System`] composes what `template.yaml` composes in the cloud, from the same crates: the API on
 //! a socket, the core's workers and its sweep, and a worker for each fluxling, around one Postgres,
@@ -18,6 +19,7 @@ pub mod examples;
 mod idempotency;
 mod migrate;
 mod options;
+mod parts;
 mod postgres;
 mod presence;
 mod system;
@@ -25,7 +27,7 @@ mod system;
 pub use builtin::builtin;
 pub use idempotency::StoreIdempotency;
 pub use migrate::migrate;
-pub use options::{DatabaseChoice, Options, Progress};
+pub use options::{DatabaseChoice, Options, Progress, Role};
 pub use system::{ListenError, System};
 
 // What the options are made of, so that callers need not name the crates behind them.

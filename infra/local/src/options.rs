@@ -15,11 +15,32 @@ use fluxus_schema::Tenant;
 /// waits for Postgres: a few overlap the waiting, more only make the batches smaller.
 const DEFAULT_CORE_WORKERS: usize = 2;
 
+/// What a process does of the whole. Processes on one database make up the system together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Takes claims in and answers questions: REST, and the ingest queue.
+    Api,
+    /// Steps executions and gives out their tasks.
+    Core,
+    /// Does tasks: the built-in fluxlings, and those of [`Options::fluxlings`].
+    Fluxlings,
+}
+
+impl Role {
+    /// All of them: the system in one process.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Core, Self::Fluxlings];
+}
+
 /// How to run the system. Begin with [`Options::new`].
 #[derive(Clone)]
 pub struct Options {
     /// Where the data is.
     pub database: DatabaseChoice,
+    /// What this process does of the whole.
+    pub roles: Vec<Role>,
+    /// Whether to bring the tables up to date first. If not, tables that are too old are an error:
+    /// where several processes run, whoever deploys them migrates once, before.
+    pub migrate: bool,
     /// Where the API listens; port 0 takes any that is free.
     pub listen: SocketAddr,
     /// Who may ask. Without keys, only a loopback address is listened on.
@@ -92,6 +113,8 @@ impl Options {
     pub fn new(database: DatabaseChoice, listen: SocketAddr) -> Self {
         Self {
             database,
+            roles: Role::ALL.to_vec(),
+            migrate: true,
             listen,
             auth: Auth::Open,
             tenants: vec![Tenant::default()],

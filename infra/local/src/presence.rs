@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Session};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 /// Key of the advisory lock: "fluxlive" in ASCII.
 const KEY: i64 = 0x666c_7578_6c69_7665;
@@ -27,14 +29,25 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// searched from its beginning.
 const LEASES_OF_LAST: Duration = Duration::from_secs(60 * 60);
 
+/// How often to look whether the lock was lost with its connection. Until it is there again, a
+/// process that starts may take this one for dead.
+const RENEW_EVERY: Duration = Duration::from_millis(500);
+
 /// Says that a system works on the database, until dropped.
 pub(crate) struct Presence {
-    /// The lock is the session's.
-    _session: Session,
+    /// Holds the session that the lock is of.
+    keeping: JoinHandle<()>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.keeping.abort();
+    }
 }
 
 impl Presence {
-    /// Announces this system; if it is the only one, frees what a dead one held.
+    /// Announces this system; if it is the only one, frees what a dead one held. A system may be
+    /// several processes, each of which announces itself: the first to start takes over.
     ///
     /// Another process that works on the queues without a presence only has its messages delivered
     /// a second time, which all receivers bear.
@@ -46,16 +59,40 @@ impl Presence {
         let announced = async {
             if is_alone(&session).await? {
                 take_over(&session).await?;
-                lock(&session, "SELECT pg_advisory_lock_shared($1)").await?;
+                lock(&session, SHARE).await?;
                 lock(&session, "SELECT pg_advisory_unlock($1)").await
             } else {
-                lock(&session, "SELECT pg_advisory_lock_shared($1)").await
+                lock(&session, SHARE).await
             }
         };
         announced.await.context("take over from the last run")?;
-        Ok(Self { _session: session })
+        Ok(Self { keeping: tokio::spawn(keep(database.clone(), session)) })
     }
 }
+
+/// Holds the lock, and takes it again where it went with its connection: when Postgres restarts,
+/// nobody is to be taken for dead who is not.
+async fn keep(database: Database, mut session: Session) {
+    let mut looks = tokio::time::interval(RENEW_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        if !session.is_closed() {
+            continue;
+        }
+        let again = async {
+            let session = database.session().await?;
+            lock(&session, SHARE).await?;
+            Ok::<_, DatabaseError>(session)
+        };
+        match again.await {
+            Ok(again) => session = again,
+            Err(error) => tracing::debug!(%error, "cannot announce this process; trying again"),
+        }
+    }
+}
+
+const SHARE: &str = "-- announce this process\nSELECT pg_advisory_lock_shared($1)";
 
 /// Whether nobody else is there; the lock is then held exclusively.
 async fn is_alone(session: &Session) -> Result<bool, DatabaseError> {

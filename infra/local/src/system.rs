@@ -1,38 +1,20 @@
-//! The system: everything in one process.
+//! The system: everything in one process, or what this process does of it.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use fluxling::{Clock, Fluxling, Worker};
-use fluxling_http::Allowed;
-use fluxus_api::ingest::Ingest;
-use fluxus_api::{App, Hearing, Limits, check_listen, serve};
-use fluxus_core::{Core, Sweeps};
-use fluxus_queue::{PostgresQueue, PostgresQueueOptions, QueueName};
-use fluxus_schema::Tenant;
-use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
-use fluxus_store::{Outbound, Store};
+use fluxus_api::check_listen;
+use fluxus_store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::options::{Options, Progress};
+use crate::options::{Options, Role};
+use crate::parts::{Parts, assemble};
 use crate::postgres::Postgres;
 use crate::presence::Presence;
-use crate::{StoreIdempotency, builtin, examples, migrate};
-
-/// How long a fluxling's messages stay hidden unless they are renewed. After a `kill -9` its tasks
-/// are taken up again when this is past, so it is short: here a renewal costs a statement, not a
-/// request that is paid for.
-const TASK_VISIBILITY: Duration = Duration::from_secs(10);
-
-/// How long handlers may go on after a shutdown began. What is cut off goes back to its queue; a
-/// person at a terminal waits.
-const TASK_GRACE: Duration = Duration::from_secs(5);
 
 /// How long the workers have to come to an end at a shutdown: the handlers' grace, and time for
 /// the batches that are being committed. What is not done by then is done after the next start.
@@ -43,7 +25,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Dropped without [`shutdown`](Self::shutdown) it ends at once, as by a `kill -9`: nothing is
 /// lost, and the next start goes on.
 pub struct System {
-    address: SocketAddr,
+    /// Where the API listens, where it is one of the parts.
+    address: Option<SocketAddr>,
     store: Store,
     stop_intake: CancellationToken,
     stop_work: CancellationToken,
@@ -58,19 +41,23 @@ pub struct System {
 }
 
 impl System {
-    /// Starts everything and returns when claims can be submitted. The address is taken before
-    /// anything else, so that one that is taken already costs nothing.
+    /// Starts the parts that are asked for and returns when they are at work: with the API among
+    /// them, when claims can be submitted. The address is taken before anything else, so that one
+    /// that is taken already costs nothing.
     ///
     /// # Errors
     /// In one line that says what to do. What was started is stopped again.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        check_listen(options.listen, &options.auth)?;
-        let listener = listen(options.listen).await?;
+        let listener = if options.roles.contains(&Role::Api) {
+            check_listen(options.listen, &options.auth)?;
+            Some(listen(options.listen).await?)
+        } else {
+            None
+        };
         let postgres = Postgres::open(&options.database, &*options.progress).await?;
         match assemble(&options, listener, &postgres).await {
             Ok(parts) => {
-                let Assembled { address, store, stop_intake, stop_work, intake, work, presence } =
-                    parts;
+                let Parts { address, store, stop_intake, stop_work, intake, work, presence } = parts;
                 Ok(Self {
                     address,
                     store,
@@ -91,16 +78,22 @@ impl System {
         }
     }
 
-    /// Where the API is, seen from this machine: `http://127.0.0.1:7400`.
+    /// Where the API is, seen from this machine: `http://127.0.0.1:7400`. Empty in a process that
+    /// does without it: see [`api_url`](Self::api_url).
     pub fn url(&self) -> String {
-        let mut address = self.address;
+        self.api_url().unwrap_or_default()
+    }
+
+    /// The same, where the API is one of this process's parts.
+    pub fn api_url(&self) -> Option<String> {
+        let mut address = self.address?;
         match address.ip() {
             // What listens on all addresses is asked for at one of them.
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        format!("http://{address}")
+        Some(format!("http://{address}"))
     }
 
     /// Where the database is, password included: never log it.
@@ -176,143 +169,9 @@ pub enum ListenError {
     },
 }
 
-/// A system but for its Postgres.
-struct Assembled {
-    address: SocketAddr,
-    store: Store,
-    stop_intake: CancellationToken,
-    stop_work: CancellationToken,
-    intake: JoinSet<String>,
-    work: JoinSet<String>,
-    presence: Presence,
-}
-
-async fn assemble(
-    options: &Options,
-    listener: TcpListener,
-    postgres: &Postgres,
-) -> anyhow::Result<Assembled> {
-    let address = listener.local_addr().context("read the listener's address")?;
-    let applied = migrate(&postgres.work).await?;
-    (options.progress)(&Progress::Migrated { applied });
-    let presence = Presence::announce(&postgres.work).await?;
-    let store = Store::stepping(postgres.work.clone());
-    let fluxlings = fluxlings(options, address);
-    register(&store, options, &fluxlings).await?;
-    tell_what_goes_on(&store, options).await?;
-
-    // Other processes may work on the same database, so each tells the others what it sent. It
-    // costs at most one statement in five milliseconds, which waits for nothing.
-    let queue_options = PostgresQueueOptions::default();
-    let queue = PostgresQueue::new(postgres.work.clone(), queue_options).await?;
-    let outbound = Outbound::Joined(queue.clone());
-    let core_queue = QueueName::new(CORE_QUEUE)?;
-    let ingest_queue = QueueName::new(INGEST_QUEUE)?;
-    let ingest = Ingest::new(
-        Store::new(postgres.api.clone()),
-        outbound.clone(),
-        core_queue.clone(),
-        Arc::new(queue.clone()),
-        ingest_queue,
-    );
-    let app = App::start(fluxus_api::Parts {
-        store: Store::new(postgres.api.clone()),
-        outbound: outbound.clone(),
-        core_queue: core_queue.clone(),
-        auth: options.auth.clone(),
-        limits: Limits::default(),
-        hearing: Hearing::Listen,
-    });
-    let app = app.await.context("start the API")?;
-    let waiters = app.waiters().clone();
-    let core = Core::start(fluxus_core::Parts {
-        store: store.clone(),
-        outbound,
-        core_queue: core_queue.clone(),
-        on_ended: Arc::new(move || waiters.notify_ended()),
-        sweeps: Sweeps::WhenDue,
-    });
-    let core = core.await.context("start the core")?;
-
-    let (stop_intake, stop_work) = (CancellationToken::new(), CancellationToken::new());
-    let (mut intake, mut work) = (JoinSet::new(), JoinSet::new());
-    let serving = serve(app, listener, stop_intake.clone());
-    intake.spawn(async move {
-        match serving.await {
-            Ok(()) => "the API".to_owned(),
-            Err(error) => format!("the API: {:#}", anyhow!(error)),
-        }
-    });
-    let stop = stop_intake.clone();
-    intake.spawn(async move {
-        ingest.run(stop).await;
-        "the ingest".to_owned()
-    });
-    let (workers, stop) = (options.core_workers.max(1), stop_work.clone());
-    work.spawn(async move {
-        fluxus_core::worker::run(core, workers, stop).await;
-        "the core".to_owned()
-    });
-    let idempotency = Arc::new(StoreIdempotency::new(store.clone()));
-    for fluxling in fluxlings {
-        let name = format!("the fluxling {}", fluxling.name());
-        let worker = Worker::new(fluxling, Arc::new(queue.answering()), idempotency.clone())
-            .core_queue(core_queue.clone())
-            .visibility(TASK_VISIBILITY)
-            .grace(TASK_GRACE);
-        let stop = stop_work.clone();
-        work.spawn(async move {
-            worker.run(stop).await;
-            name
-        });
-    }
-    Ok(Assembled { address, store, stop_intake, stop_work, intake, work, presence })
-}
-
 async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { address },
         _ => ListenError::Other { address, source },
     })
-}
-
-fn fluxlings(options: &Options, address: SocketAddr) -> Vec<Fluxling> {
-    let mut fluxlings = Vec::new();
-    if options.builtin {
-        let mut allow = options.http_allow.clone();
-        if address.ip().is_loopback() {
-            // Whoever can submit a claim can ask the API himself: nothing is opened by this.
-            let own = [address.to_string(), format!("localhost:{}", address.port())];
-            allow.extend(own.iter().filter_map(|endpoint| endpoint.parse::<Allowed>().ok()));
-        }
-        fluxlings = builtin(allow, options.items_folder.clone());
-    }
-    fluxlings.extend(options.fluxlings.iter().cloned());
-    fluxlings
-}
-
-async fn register(store: &Store, options: &Options, fluxlings: &[Fluxling]) -> anyhow::Result<()> {
-    // Those of the default tenant work for all tenants.
-    let shared = Tenant::default();
-    for fluxling in fluxlings {
-        let manifest = fluxling.manifest();
-        let registered = store.register_fluxling(&shared, &manifest, Clock::system().now());
-        let registered = registered.await;
-        registered.with_context(|| format!("register the fluxling {}", manifest.name))?;
-    }
-    if options.examples {
-        for tenant in &options.tenants {
-            examples::register(store, tenant).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn tell_what_goes_on(store: &Store, options: &Options) -> anyhow::Result<()> {
-    let open = store.metrics(Clock::system().now()).await?.open;
-    let claims = open.iter().map(|count| count.count).sum();
-    if claims > 0 {
-        (options.progress)(&Progress::Resuming { claims });
-    }
-    Ok(())
 }

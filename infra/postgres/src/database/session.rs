@@ -95,6 +95,11 @@ impl Session {
         Ok(Transaction { inner, statements, counter, sent: AtomicU64::new(0) })
     }
 
+    /// Whether the connection was lost, as far as was noticed: for whoever holds one for long.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     async fn prepare(
         &self,
         sql: &str,
