@@ -1,0 +1,95 @@
+//! The fluxlings of a run, which note every effect they have.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use fluxling::{Fluxling, Task, TaskError};
+use fluxus_local::{DatabaseChoice, Options, Role, System};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use crate::house::House;
+
+/// Error of a task that fails as its claim wants it.
+pub const BROKEN: &str = "Fault.Broken";
+
+/// Input of `fault.work`.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Work {
+    /// The claim's idempotency key.
+    key: String,
+    /// Names the step within the claim.
+    step: String,
+    /// Attempts that fail.
+    #[serde(default)]
+    failing: u32,
+    /// How long it takes.
+    #[serde(default)]
+    nap_ms: u64,
+}
+
+/// What came of a step. The nonce is another each time it is done.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Done {
+    key: String,
+    step: String,
+    nonce: String,
+}
+
+async fn work(task: Task<Work>) -> Result<Done, TaskError> {
+    let Work { key, step, failing, nap_ms } = &task.input;
+    sleep_until(Instant::now() + Duration::from_millis(*nap_ms)).await;
+    if task.attempt() < *failing {
+        return Err(TaskError::fatal(BROKEN, "as wanted"));
+    }
+    let nonce = Uuid::now_v7().simple().to_string();
+    House::from_env().note_effect(key, step, &nonce);
+    Ok(Done { key: key.clone(), step: step.clone(), nonce })
+}
+
+/// Input of `fault.ask`.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Ask {
+    /// The claim's idempotency key.
+    key: String,
+    /// Names the step within the claim.
+    step: String,
+    /// What to answer with.
+    token: String,
+}
+
+async fn ask(task: Task<Ask>) -> Result<(), TaskError> {
+    let Ask { key, step, token } = &task.input;
+    House::from_env().note_asked(key, step, token);
+    Ok(())
+}
+
+fn fluxling() -> Fluxling {
+    Fluxling::new("fault-worker")
+        .description("Notes what it does.")
+        .capability("fault.work", work)
+        .capability("fault.ask", ask)
+        .timeout(Duration::from_secs(20))
+}
+
+/// Is the process of the fluxlings, until SIGTERM.
+pub async fn run(database_url: &str) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let nowhere = "127.0.0.1:0".parse()?;
+    let mut options = Options::new(DatabaseChoice::Url(database_url.to_owned()), nowhere);
+    options.roles = vec![Role::Fluxlings];
+    options.migrate = false;
+    options.examples = false;
+    options.builtin = false;
+    options.fluxlings = vec![fluxling()];
+    let mut system = System::start(options).await?;
+    println!("Ready");
+    tokio::select! {
+        _ = terminate.recv() => system.shutdown().await?,
+        part = system.broken() => anyhow::bail!("{part} ended unexpectedly"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

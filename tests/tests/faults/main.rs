@@ -1,0 +1,64 @@
+//! Fault injection: the system as processes on one Postgres, under load, while everything fails
+//! that can, and an auditor who proves afterwards that nothing was lost.
+//!
+//! ```text
+//!  clients ─► api ─┐
+//!           core ──┤             proxy: slow, silent, cut
+//!           core ──┼──────────────► Postgres: killed, read-only, full, out of connections
+//!      fluxlings ──┤                   ▲
+//!          rogue ──┘                   └── a receiver that duplicates, delays, reorders, drops
+//! ```
+//!
+//! Every process is killed and started again, with a clock that is off by minutes. A round is a
+//! kill, mostly with another fault beside it; a lap is some rounds, and ends when everything that
+//! was accepted has come to its end and the tables are audited.
+//!
+//! This program is also the processes: it runs the command line `fluxus` where it is told to.
+//!
+//! | variable | what it says |
+//! | --- | --- |
+//! | `FLUXUS_FAULT_ROUNDS` | rounds at least (8) |
+//! | `FLUXUS_FAULT_MINUTES` | minutes at least (0) |
+//! | `FLUXUS_FAULT_SEED` | repeats the faults and the claims of a run |
+//! | `FLUXUS_FAULT_ONLY` | one kind of fault beside the kills, by its name |
+//! | `FLUXUS_FAULT_KEEP` | a folder to work in that stays, with all logs |
+
+// Helpers of tests may fail loudly, wherever they stand.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod auditor;
+mod draws;
+mod faults;
+mod fluxlings;
+mod house;
+mod load;
+mod postgres;
+mod preload;
+mod process;
+mod proxy;
+mod receiver;
+mod recipes;
+mod rogue;
+mod rounds;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((role, args)) = process::role(&args) {
+        return process::run(&role, &args);
+    }
+    // What a test program is asked by those who run it.
+    if args.iter().any(|arg| arg == "--list") {
+        println!("faults: test");
+        return ExitCode::SUCCESS;
+    }
+    let named: Vec<_> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    if !named.is_empty() && !named.iter().any(|name| "faults".contains(&***name)) {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(code) = preload::run_again_with_it() {
+        return code;
+    }
+    process::runtime().block_on(rounds::run())
+}

@@ -1,0 +1,166 @@
+//! What the claims of a run are fulfilled by, and how each must end.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::fluxlings::BROKEN;
+use crate::rogue::{MODES, TIMEOUT_S};
+
+/// Items of a Map.
+const ITEMS: usize = 4;
+
+/// A kind of claim.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    pub name: String,
+    definition: Value,
+    /// The steps whose outcome must be in the output, each once.
+    pub steps: BTreeSet<String>,
+    /// Steps whose outcome may be there, once.
+    pub perhaps: BTreeSet<String>,
+}
+
+impl Recipe {
+    fn new(name: &str, definition: Value, steps: &[&str]) -> Self {
+        let steps = steps.iter().map(|step| (*step).to_owned()).collect();
+        Self { name: name.to_owned(), definition, steps, perhaps: BTreeSet::new() }
+    }
+
+    /// The type of its claims.
+    pub fn claim_type(&self) -> String {
+        format!("fault.{}", self.name)
+    }
+
+    /// The document of `PUT /v1/recipes/{name}`.
+    pub fn put(&self) -> Value {
+        json!({"definition": self.definition, "claim_types": [self.claim_type()]})
+    }
+}
+
+/// All of them.
+pub fn all() -> Vec<Recipe> {
+    let items: Vec<String> = (0..ITEMS).map(|item| format!("item-{item}")).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let mut recipes = vec![
+        Recipe::new("three", three(), &["a", "b", "c"]),
+        Recipe::new("parallel", parallel(), &["left", "right", "after"]),
+        Recipe::new("map", map(), &items),
+        Recipe::new("wait", wait(), &["after"]),
+        Recipe::new("retry", retry(), &["again", "after"]),
+        Recipe::new("nested", nested(), &["a", "b", "c"]),
+        Recipe::new("asked", asked(), &["person", "after"]),
+    ];
+    recipes.extend(MODES.iter().map(|mode| {
+        let mut recipe = Recipe::new(&format!("rogue-{mode}"), rogue(mode), &["after"]);
+        recipe.perhaps = ["rogue".to_owned()].into();
+        recipe
+    }));
+    recipes
+}
+
+/// Whatever befalls a task on its way, it is tried again.
+fn patient() -> Value {
+    json!([{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 50,
+            "BackoffRate": 1}])
+}
+
+/// A task that does a step and puts what came of it under the step's name.
+fn work(step: &str, next: Option<&str>) -> Value {
+    let mut state = json!({
+        "Type": "Task", "Resource": "fluxling:fault.work",
+        "Parameters": {"key.$": "$.key", "step": step, "nap_ms": 5},
+        "ResultPath": format!("$.{step}"), "Retry": patient(),
+    });
+    go_on(&mut state, next);
+    state
+}
+
+fn go_on(state: &mut Value, next: Option<&str>) {
+    match next {
+        Some(next) => state["Next"] = json!(next),
+        None => state["End"] = json!(true),
+    }
+}
+
+fn three() -> Value {
+    let mut second = work("b", Some("C"));
+    // Sets a timer that is void soon after.
+    second["TimeoutSeconds"] = json!(30);
+    json!({"StartAt": "A", "States": {
+        "A": work("a", Some("B")), "B": second, "C": work("c", None)}})
+}
+
+fn parallel() -> Value {
+    let branch = |step: &str| json!({"StartAt": step, "States": {step: work(step, None)}});
+    json!({"StartAt": "Both", "States": {
+        "Both": {"Type": "Parallel", "Branches": [branch("left"), branch("right")],
+                 "ResultSelector": {"left.$": "$[0].left", "right.$": "$[1].right"},
+                 "ResultPath": "$.both", "Next": "After"},
+        "After": work("after", None)}})
+}
+
+fn map() -> Value {
+    let item = json!({
+        "Type": "Task", "Resource": "fluxling:fault.work",
+        "Parameters": {"key.$": "$.key", "step.$": "States.Format('item-{}', $.index)"},
+        "Retry": patient(), "TimeoutSeconds": 30, "End": true});
+    json!({"StartAt": "Items", "States": {"Items": {
+        "Type": "Map", "ItemsPath": "$.items", "MaxConcurrency": 2,
+        "ItemSelector": {"key.$": "$.key", "index.$": "$$.Map.Item.Index"},
+        "ItemProcessor": {"StartAt": "Item", "States": {"Item": item}},
+        "ResultPath": "$.done", "End": true}}})
+}
+
+fn wait() -> Value {
+    json!({"StartAt": "Wait", "States": {
+        "Wait": {"Type": "Wait", "Seconds": 1, "Next": "After"}, "After": work("after", None)}})
+}
+
+fn retry() -> Value {
+    let mut again = work("again", Some("Broken"));
+    again["Parameters"]["failing"] = json!(2);
+    let mut broken = work("broken", Some("After"));
+    broken["Parameters"]["failing"] = json!(1_000_000);
+    broken["Retry"] = json!([
+        {"ErrorEquals": [BROKEN], "MaxAttempts": 0},
+        patient()[0]
+    ]);
+    broken["Catch"] = json!([
+        {"ErrorEquals": [BROKEN], "ResultPath": "$.failure", "Next": "After"}
+    ]);
+    json!({"StartAt": "Again", "States": {
+        "Again": again, "Broken": broken, "After": work("after", None)}})
+}
+
+fn nested() -> Value {
+    json!({"StartAt": "Inner", "States": {"Inner": {
+        "Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2",
+        "Parameters": {"StateMachineArn": "three", "Input": {"key.$": "$.key"}},
+        "ResultSelector": {"output.$": "$.Output"}, "ResultPath": "$.inner", "End": true}}})
+}
+
+fn asked() -> Value {
+    json!({"StartAt": "Ask", "States": {
+        "Ask": {
+            "Type": "Task", "Resource": "fluxling:fault.ask.waitForTaskToken",
+            "Parameters": {"token.$": "$$.Task.Token", "key.$": "$.key", "step": "person"},
+            "Retry": patient(), "ResultPath": "$.person", "Next": "After"},
+        "After": work("after", None)}})
+}
+
+fn rogue(mode: &str) -> Value {
+    json!({"StartAt": "Rogue", "States": {
+        "Rogue": {
+            "Type": "Task", "Resource": "fluxling:fault.rogue", "TimeoutSeconds": TIMEOUT_S,
+            "Parameters": {"key.$": "$.key", "step": "rogue", "mode": mode},
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "After"}],
+            "ResultPath": "$.rogue", "Next": "After"},
+        "After": work("after", None)}})
+}
+
+/// The claim of a recipe, under a key.
+pub fn claim(recipe: &Recipe, key: &str) -> Value {
+    let items: Vec<usize> = (0..ITEMS).collect();
+    json!({"type": recipe.claim_type(), "body": {"key": key, "items": items}})
+}
