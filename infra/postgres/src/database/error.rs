@@ -141,11 +141,13 @@ fn is_transient_source(source: &tokio_postgres::Error) -> bool {
 }
 
 fn is_transient_code(code: &SqlState) -> bool {
-    // Class 08 is connection exceptions, 53 insufficient resources, 57P the operator's shutdown.
+    // Class 08 is connection exceptions, 53 insufficient resources such as a full disk, 58 failures
+    // of the system below Postgres, 57P the operator's shutdown. A server is read-only while it is
+    // switched over, or where a name leads to a replica for a moment.
     // Source: PostgreSQL manual, appendix A.
-    code.code().starts_with("08")
-        || code.code().starts_with("53")
+    ["08", "53", "58"].iter().any(|class| code.code().starts_with(class))
         || [
+            SqlState::READ_ONLY_SQL_TRANSACTION,
             SqlState::T_R_SERIALIZATION_FAILURE,
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::LOCK_NOT_AVAILABLE,
@@ -242,6 +244,22 @@ mod tests {
         assert_eq!(action("\n  -- receive messages\n SELECT 1"), "receive messages");
         assert_eq!(action(" SELECT\n   1"), "run `SELECT 1`");
         assert!(action(&"x ".repeat(100)).ends_with("…`"));
+    }
+
+    #[test]
+    fn what_befalls_the_server_is_transient_and_what_is_wrong_with_the_statement_is_not() {
+        use SqlState as State;
+        let passing = [
+            State::READ_ONLY_SQL_TRANSACTION,
+            State::DISK_FULL,
+            State::TOO_MANY_CONNECTIONS,
+            State::IO_ERROR,
+            State::ADMIN_SHUTDOWN,
+            State::CRASH_SHUTDOWN,
+        ];
+        assert!(passing.iter().all(is_transient_code));
+        let lasting = [State::SYNTAX_ERROR, State::UNIQUE_VIOLATION, State::CHECK_VIOLATION];
+        assert!(!lasting.iter().any(is_transient_code));
     }
 
     #[test]
