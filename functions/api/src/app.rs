@@ -58,6 +58,15 @@ impl App {
     /// [`DatabaseError`] if notifications are to be heard and no connection can be had for it.
     pub async fn start(parts: Parts) -> Result<Self, DatabaseError> {
         let Parts { store, outbound, core_queue, auth, limits, hearing } = parts;
+        match store.database().session().await {
+            Ok(session) => {
+                if let Err(error) = fluxus_store::clock::agree(&session).await {
+                    tracing::warn!(%error, "cannot ask the database for the time");
+                }
+            }
+            // Whoever listens says so below; whoever does not, at the first request.
+            Err(error) => tracing::warn!(%error, "cannot ask the database for the time"),
+        }
         let (waiters, waiting) = Waiters::start(store.clone(), hearing).await?;
         let (intake, writing) = Intake::start(store.clone(), outbound.clone(), core_queue.clone());
         let tasks = Mutex::new(vec![waiting, writing]);

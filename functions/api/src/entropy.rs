@@ -1,13 +1,10 @@
 //! The clock and the randomness: every id and every time that the API gives comes from here.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use fluxus_schema::{ClaimId, Timestamp};
 
-/// The wall clock.
+/// The time, which all processes agree on.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    fluxus_store::clock::now()
 }
 
 /// A new claim's id.

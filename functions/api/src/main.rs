@@ -11,7 +11,9 @@ async fn main() -> anyhow::Result<()> {
     match settings.footing {
         Footing::Lambda => lambda::run(&settings).await.map_err(|error| anyhow::anyhow!(error)),
         Footing::Socket { listen } => {
-            let app = App::start(settings.parts().await?).await?;
+            let parts = settings.parts().await?;
+            tokio::spawn(fluxus_store::clock::keep(parts.store.database().clone()));
+            let app = App::start(parts).await?;
             let listener = tokio::net::TcpListener::bind(listen).await?;
             let shutdown = environment::on_signal()?;
             Ok(serve(app, listener, shutdown).await?)

@@ -217,8 +217,16 @@ impl Core {
         }
     }
 
-    /// Looks at the fluxlings again. The picture it has serves on where that fails.
+    async fn agree_on_time(&self) -> Result<(), CoreError> {
+        let session = self.store().database().relaxed().session().await?;
+        Ok(fluxus_store::clock::agree(&session).await?)
+    }
+
+    /// Looks at the fluxlings again, and at the time. The picture it has serves on where that fails.
     pub(crate) async fn refresh_registry(&self) {
+        if let Err(error) = self.agree_on_time().await {
+            tracing::warn!(error = chain(&error), "cannot ask the database for the time");
+        }
         let queue = self.outbound().queue();
         if let Err(error) = self.0.registry.refresh(self.store(), &*queue).await {
             tracing::warn!(error = chain(&error), "cannot look at the fluxlings");

@@ -1,11 +1,8 @@
-//! The wall clock: read once for each batch, then passed on as a value.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The time, which all processes agree on: read once for each batch, then passed on as a value.
 
 use fluxus_schema::Timestamp;
 
 /// Now.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    fluxus_store::clock::now()
 }

@@ -122,6 +122,7 @@ pub async fn run() -> anyhow::Result<()> {
         sweeps: Sweeps::WhenDue,
     };
     let core = Core::start(parts).await.context("start; has `fluxus migrate` been run?")?;
+    tokio::spawn(fluxus_store::clock::keep(database.relaxed()));
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {

@@ -66,6 +66,7 @@ impl Core {
     /// # Errors
     /// [`CoreError`] if the store cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, CoreError> {
+        fluxus_store::clock::agree(&parts.store.session().await?).await?;
         let registry = registry::Registry::new(parts.sweeps);
         registry.refresh(&parts.store, &*parts.outbound.queue()).await?;
         Ok(Self(Arc::new(Inner { parts, recipes: recipes::Recipes::default(), registry })))

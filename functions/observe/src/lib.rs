@@ -10,14 +10,14 @@ mod environment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use fluxus_lambda::metrics::{self, level};
 use fluxus_queue::{Depth, Queue, QueueName};
 use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
 use fluxus_schema::{ClaimId, Timestamp};
-use fluxus_store::{Metrics, Store, fluxling};
+use fluxus_store::{Metrics, Store, StoreError, clock, fluxling};
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -96,12 +96,17 @@ impl Observer {
         Self { store, queue, kept_at: Mutex::default(), missed: Mutex::default() }
     }
 
+    async fn agree_on_time(&self) -> Result<(), StoreError> {
+        clock::agree(&self.store.session().await?).await
+    }
+
     /// Looks at everything once, tells the metrics, and keeps house where it is time.
     ///
     /// # Errors
     /// If the database or the queues cannot be reached; the next look is a minute away.
     pub async fn observe(&self) -> anyhow::Result<Seen> {
-        let now = now();
+        self.agree_on_time().await.context("ask the database for the time")?;
+        let now = clock::now();
         let state = self.store.metrics(now).await.context("count what there is")?;
         let stuck = self.store.stuck_claims(before(now, STUCK_AFTER)).await;
         let stuck = stuck.context("look for stuck claims")?;
@@ -210,11 +215,6 @@ fn report_stuck(stuck: &[ClaimId]) {
         let named: Vec<_> = stuck.iter().take(NAMED).map(ToString::to_string).collect();
         tracing::warn!(claims = stuck.len(), named = named.join(" "), "claims are stuck");
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn before(now: Timestamp, earlier: Duration) -> Timestamp {

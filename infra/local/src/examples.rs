@@ -1,7 +1,6 @@
 //! The recipes in `examples/`, built in, so that a first look needs no checkout.
 
 use anyhow::Context as _;
-use fluxling::Clock;
 use fluxus_schema::recipe::PutRecipe;
 use fluxus_schema::{NewClaim, RecipeName, Tenant};
 use fluxus_store::Store;
@@ -72,7 +71,7 @@ impl Example {
         let schema: Value = serde_json::from_str(self.schema)?;
         store.put_claim_type(tenant, &claim_type, Some(&schema)).await?;
         let put = PutRecipe { definition, claim_types: vec![claim_type] };
-        store.put_recipe(tenant, &name, &put, Clock::system().now()).await?;
+        store.put_recipe(tenant, &name, &put, fluxus_store::clock::now()).await?;
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ pub struct StoreIdempotency {
 impl StoreIdempotency {
     /// The record in this store.
     pub fn new(store: Store) -> Self {
-        Self { store, tenant: Tenant::default(), clock: Clock::system() }
+        Self { store, tenant: Tenant::default(), clock: Clock::new(fluxus_store::clock::now) }
     }
 }
 

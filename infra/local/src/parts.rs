@@ -44,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) intake: JoinSet<String>,
     /// The core's and the fluxlings' tasks, likewise.
     pub(crate) work: JoinSet<String>,
+    /// Keeps to the database's time; ends when dropped.
+    pub(crate) clock: JoinSet<()>,
     pub(crate) presence: Presence,
 }
 
@@ -61,6 +63,9 @@ pub(crate) async fn assemble(
     } else {
         check_migrated(&Store::new(postgres.work.clone())).await?;
     }
+    fluxus_store::clock::agree(&postgres.work.session().await?)
+        .await
+        .context("ask the database for the time")?;
     let presence = Presence::announce(&postgres.work).await?;
     let store = Store::stepping(postgres.work.clone());
     let has = |role| options.roles.contains(&role);
@@ -75,7 +80,10 @@ pub(crate) async fn assemble(
     let queue = PostgresQueue::new(postgres.work.clone(), queue_options).await?;
     let (stop_intake, stop_work) = (CancellationToken::new(), CancellationToken::new());
     let (intake, work) = (JoinSet::new(), JoinSet::new());
-    let mut parts = Parts { address, store, stop_intake, stop_work, intake, work, presence };
+    let clock = JoinSet::new();
+    let mut parts =
+        Parts { address, store, stop_intake, stop_work, intake, work, clock, presence };
+    parts.clock.spawn(fluxus_store::clock::keep(postgres.work.relaxed()));
     let mut waiters = None;
     if let Some(listener) = listener {
         waiters = Some(parts.add_api(options, postgres, &queue, listener).await?);
@@ -167,6 +175,7 @@ impl Parts {
             let name = format!("the fluxling {}", fluxling.name());
             let worker = Worker::new(fluxling, Arc::new(queue.answering()), idempotency.clone())
                 .core_queue(core_queue.clone())
+                .clock(Clock::new(fluxus_store::clock::now))
                 .visibility(TASK_VISIBILITY)
                 .grace(TASK_GRACE);
             let stop = self.stop_work.clone();
@@ -210,7 +219,7 @@ async fn register(store: &Store, options: &Options, fluxlings: &[Fluxling]) -> a
     let shared = Tenant::default();
     for fluxling in fluxlings {
         let manifest = fluxling.manifest();
-        let registered = store.register_fluxling(&shared, &manifest, Clock::system().now());
+        let registered = store.register_fluxling(&shared, &manifest, fluxus_store::clock::now());
         let registered = registered.await;
         registered.with_context(|| format!("register the fluxling {}", manifest.name))?;
     }
@@ -223,7 +232,7 @@ async fn register(store: &Store, options: &Options, fluxlings: &[Fluxling]) -> a
 }
 
 async fn tell_what_goes_on(store: &Store, options: &Options) -> anyhow::Result<()> {
-    let open = store.metrics(Clock::system().now()).await?.open;
+    let open = store.metrics(fluxus_store::clock::now()).await?.open;
     let claims = open.iter().map(|count| count.count).sum();
     if claims > 0 {
         (options.progress)(&Progress::Resuming { claims });

@@ -124,7 +124,8 @@ async fn take_over(session: &Session) -> Result<(), DatabaseError> {
          WHERE status = 'STARTED' AND lease_until > $1 AND created_at > $2";
     let hold = LONGEST_HOLD.as_secs_f64();
     let messages = session.execute(FREE_MESSAGES, &[(&hold, Type::FLOAT8)]).await?;
-    let now = SystemTime::now();
+    let now_ms = u64::try_from(fluxus_store::clock::now().as_millis()).unwrap_or(0);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms);
     let params: [Param<'_>; 2] =
         [(&now, Type::TIMESTAMPTZ), (&(now - LEASES_OF_LAST), Type::TIMESTAMPTZ)];
     let leases = session.execute(FREE_LEASES, &params).await?;

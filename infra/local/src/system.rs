@@ -35,6 +35,8 @@ pub struct System {
     intake: JoinSet<String>,
     /// The core's and the fluxlings' tasks, likewise.
     work: JoinSet<String>,
+    /// Keeps to the database's time.
+    clock: JoinSet<()>,
     presence: Presence,
     /// Last, so that everything above lets go of it first.
     postgres: Postgres,
@@ -57,7 +59,16 @@ impl System {
         let postgres = Postgres::open(&options.database, &*options.progress).await?;
         match assemble(&options, listener, &postgres).await {
             Ok(parts) => {
-                let Parts { address, store, stop_intake, stop_work, intake, work, presence } = parts;
+                let Parts {
+                    address,
+                    store,
+                    stop_intake,
+                    stop_work,
+                    intake,
+                    work,
+                    clock,
+                    presence,
+                } = parts;
                 Ok(Self {
                     address,
                     store,
@@ -65,6 +76,7 @@ impl System {
                     stop_work,
                     intake,
                     work,
+                    clock,
                     presence,
                     postgres,
                 })
@@ -124,7 +136,15 @@ impl System {
     /// If Postgres does not stop; nothing is lost all the same.
     pub async fn shutdown(self) -> anyhow::Result<()> {
         let Self {
-            stop_intake, stop_work, mut intake, mut work, postgres, store, presence, ..
+            stop_intake,
+            stop_work,
+            mut intake,
+            mut work,
+            postgres,
+            store,
+            clock,
+            presence,
+            ..
         } = self;
         stop_intake.cancel();
         // Bounded by the API's own grace for open requests.
@@ -135,7 +155,7 @@ impl System {
             tracing::warn!("some work was cut off; it goes on after the next start");
             work.shutdown().await;
         }
-        drop((store, presence));
+        drop((store, clock, presence));
         postgres.close().await
     }
 }

@@ -21,6 +21,7 @@ pub mod audit;
 pub mod branch;
 pub mod changes;
 pub mod claim;
+pub mod clock;
 mod columns;
 mod connection;
 mod error;
