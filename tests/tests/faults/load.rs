@@ -86,6 +86,9 @@ impl Client {
     /// Too busy and unavailable are answers for a client; anything else is a fault.
     fn look_at(&self, what: &str, status: u16, text: &str) {
         if status != 429 && status != 503 {
+            // The ids of requests differ, and what it was is in the log.
+            let text: String = text.chars().take_while(|c| *c != '_').take(120).collect();
+            let text = text.split("under request id").next().unwrap_or_default();
             let strange = format!("{what}: {status} {text}");
             self.strange.lock().unwrap_or_else(PoisonError::into_inner).insert(strange);
         }
