@@ -39,9 +39,9 @@ pub struct Handled {
 
 /// What was put in a transaction, to be told once it is committed.
 pub(crate) struct Settled<E> {
-    enqueued: E,
-    given: Vec<(FluxlingName, i64)>,
-    answered: Vec<Answered>,
+    pub(crate) enqueued: E,
+    pub(crate) given: Vec<(FluxlingName, i64)>,
+    pub(crate) answered: Vec<Answered>,
     ended: bool,
     /// Outcomes of claims that ended, where somebody counts them.
     ends: Vec<ClaimStatus>,
@@ -66,74 +66,13 @@ impl Core {
 
     /// The same, with an end: what is not committed by then is rolled back and comes again.
     pub async fn handle_until(&self, batch: Vec<Received>, until: Option<Instant>) -> Handled {
-        let Inbox { items, unreadable } = Inbox::read(batch);
-        let mut handled = Handled { deleted: self.deletes(), ..Handled::default() };
-        for (receipt, reason) in unreadable {
-            tracing::warn!(reason, "cannot read a message");
-            handled.failed.push((receipt, reason));
-        }
-        if items.is_empty() {
-            return handled;
-        }
-        match self.transact_again(&items, until).await {
-            Ok(()) => handled.done.extend(items.into_iter().map(|item| item.receipt)),
-            Err(error) if error.is_transient() || items.len() == 1 => {
-                let reason = chain(&error);
-                tracing::warn!(messages = items.len(), error = reason, "cannot handle a batch");
-                let failed = items.into_iter().map(|item| (item.receipt, reason.clone()));
-                handled.failed.extend(failed);
-            }
-            Err(error) => {
-                tracing::warn!(error = chain(&error), "one by one, to find the message at fault");
-                for item in items {
-                    match self.transact_again(std::slice::from_ref(&item), until).await {
-                        Ok(()) => handled.done.push(item.receipt),
-                        Err(error) => {
-                            let reason = chain(&error);
-                            tracing::warn!(error = reason, message = ?item.message, "cannot handle");
-                            handled.failed.push((item.receipt, reason));
-                        }
-                    }
-                }
-            }
-        }
-        handled
+        let deleted = self.deletes();
+        Handled { deleted, ..deal(self, batch, until).await }
     }
 
     /// Whether messages are deleted in the transaction that deals with them.
     fn deletes(&self) -> bool {
         matches!(self.outbound(), Outbound::Joined(_))
-    }
-
-    async fn transact_again(
-        &self,
-        items: &[Item],
-        until: Option<Instant>,
-    ) -> Result<(), CoreError> {
-        let mut tries = 1;
-        loop {
-            // A panic is a bug; it must cost its own message and not the worker.
-            let trying = AssertUnwindSafe(self.transact(items)).catch_unwind();
-            let tried = match until {
-                None => trying.await,
-                Some(until) if Instant::now() >= until => return Err(CoreError::OutOfTime),
-                // What was committed just before is found to be dealt with when it comes again.
-                Some(until) => match tokio::time::timeout_at(until, trying).await {
-                    Ok(tried) => tried,
-                    Err(_elapsed) => return Err(CoreError::OutOfTime),
-                },
-            };
-            let error = match tried {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => error,
-                Err(panic) => CoreError::Panicked(panic_text(&*panic)),
-            };
-            if !error.is_transient() || tries == MAX_TRIES {
-                return Err(error);
-            }
-            tracing::debug!(error = chain(&error), tries, "again");
-            tries += 1;
-        }
     }
 
     /// Takes what is ready from a queue in the same database and deals with it, all in one
@@ -183,21 +122,6 @@ impl Core {
         Ok(Next::Handled)
     }
 
-    async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
-        let mut session = self.store().session().await?;
-        let tx = session.begin().await?;
-        let ledger = Joint { tx: &tx, outbound: self.outbound() };
-        let settled = self.stepper().settle(&ledger, items, clock::now()).await?;
-        if let Outbound::Joined(queue) = self.outbound() {
-            let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
-            queue.delete_in(&tx, &receipts).await?;
-        }
-        tx.commit().await?;
-        drop(session);
-        self.committed(settled).await;
-        Ok(())
-    }
-
     fn stepper(&self) -> Stepper<'_> {
         let inner = &self.0;
         Stepper { recipes: &inner.recipes, registry: &inner.registry, rides: self.rides() }
@@ -231,6 +155,104 @@ impl Core {
         if let Err(error) = self.0.registry.refresh(self.store(), &*queue).await {
             tracing::warn!(error = chain(&error), "cannot look at the fluxlings");
         }
+    }
+}
+
+impl Transact for Core {
+    async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
+        let mut session = self.store().session().await?;
+        let tx = session.begin().await?;
+        let ledger = Joint { tx: &tx, outbound: self.outbound() };
+        let settled = self.stepper().settle(&ledger, items, clock::now()).await?;
+        if let Outbound::Joined(queue) = self.outbound() {
+            let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
+            queue.delete_in(&tx, &receipts).await?;
+        }
+        tx.commit().await?;
+        drop(session);
+        self.committed(settled).await;
+        Ok(())
+    }
+}
+
+/// Deals with messages in one transaction.
+pub(crate) trait Transact {
+    /// All of them, or none.
+    ///
+    /// # Errors
+    /// [`CoreError`]; where it is transient, nothing or everything was committed.
+    async fn transact(&self, items: &[Item]) -> Result<(), CoreError>;
+}
+
+/// Deals with a batch of messages: all in one transaction; where that fails for good, each on its
+/// own, so that a bad message harms no other.
+pub(crate) async fn deal(
+    on: &impl Transact,
+    batch: Vec<Received>,
+    until: Option<Instant>,
+) -> Handled {
+    let Inbox { items, unreadable } = Inbox::read(batch);
+    let mut handled = Handled::default();
+    for (receipt, reason) in unreadable {
+        tracing::warn!(reason, "cannot read a message");
+        handled.failed.push((receipt, reason));
+    }
+    if items.is_empty() {
+        return handled;
+    }
+    match deal_again(on, &items, until).await {
+        Ok(()) => handled.done.extend(items.into_iter().map(|item| item.receipt)),
+        Err(error) if error.is_transient() || items.len() == 1 => {
+            let reason = chain(&error);
+            tracing::warn!(messages = items.len(), error = reason, "cannot handle a batch");
+            let failed = items.into_iter().map(|item| (item.receipt, reason.clone()));
+            handled.failed.extend(failed);
+        }
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "one by one, to find the message at fault");
+            for item in items {
+                match deal_again(on, std::slice::from_ref(&item), until).await {
+                    Ok(()) => handled.done.push(item.receipt),
+                    Err(error) => {
+                        let reason = chain(&error);
+                        tracing::warn!(error = reason, message = ?item.message, "cannot handle");
+                        handled.failed.push((item.receipt, reason));
+                    }
+                }
+            }
+        }
+    }
+    handled
+}
+
+async fn deal_again(
+    on: &impl Transact,
+    items: &[Item],
+    until: Option<Instant>,
+) -> Result<(), CoreError> {
+    let mut tries = 1;
+    loop {
+        // A panic is a bug; it must cost its own message and not the worker.
+        let trying = AssertUnwindSafe(on.transact(items)).catch_unwind();
+        let tried = match until {
+            None => trying.await,
+            Some(until) if Instant::now() >= until => return Err(CoreError::OutOfTime),
+            // What was committed just before is found to be dealt with when it comes again.
+            Some(until) => match tokio::time::timeout_at(until, trying).await {
+                Ok(tried) => tried,
+                Err(_elapsed) => return Err(CoreError::OutOfTime),
+            },
+        };
+        let error = match tried {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(panic) => CoreError::Panicked(panic_text(&*panic)),
+        };
+        if !error.is_transient() || tries == MAX_TRIES {
+            return Err(error);
+        }
+        tracing::debug!(error = chain(&error), tries, "again");
+        tries += 1;
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fluxus_queue::{Queue, QueueName};
+use fluxus_schema::fluxling::Fluxling;
 use fluxus_schema::{Capability, FluxlingName, Tenant, Timestamp};
 use fluxus_store::{LoadDelta, Store, fluxling};
 
@@ -116,6 +117,12 @@ impl Registry {
             .into_iter()
             .map(|depth| (depth.queue.as_str().to_owned(), depth.ready + depth.in_flight))
             .collect();
+        self.see(registered, &depths);
+        Ok(())
+    }
+
+    /// Takes these for all there are, with how many tasks there are on their queues.
+    pub(crate) fn see(&self, registered: Vec<(Tenant, Fluxling)>, depths: &HashMap<String, u64>) {
         let mut peers: HashMap<Tenant, Vec<Peer>> = HashMap::new();
         for (tenant, fluxling) in registered {
             let depth = depths.get(&fluxling.manifest.queue).copied().unwrap_or_default();
@@ -126,7 +133,6 @@ impl Registry {
         let mut picture = self.picture();
         picture.peers = peers;
         picture.seen_at = Some(Instant::now());
-        Ok(())
     }
 
     /// The queues of all who are registered, each once.

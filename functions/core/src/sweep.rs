@@ -4,24 +4,25 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use fluxus_queue::bounds::MAX_DELAY;
-use fluxus_queue::{Outgoing, QueueName};
+use fluxus_queue::{DeadLetter, Outgoing, QueueName};
 use fluxus_schema::message::{CoreMessage, TaskMessage, TaskReport};
 use fluxus_schema::{Capability, Tenant, Timestamp};
 use fluxus_store::branch::Unserved;
-use fluxus_store::{BranchKey, Message, branch, timer};
+use fluxus_store::{BranchKey, Message, TimerRow, branch, timer};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::Core;
 use crate::clock;
 use crate::error::{CoreError, chain};
+use crate::registry::Registry;
 
 /// Most timers, outbox rows, dead letters or unserved tasks that one sweep takes of each: a
 /// transaction of a bounded size. What is left is taken by the next one, at once.
 pub const MAX_SWEPT: usize = 1_000;
 
 /// Age at which an outbox row is taken to have lost its sender: sending takes milliseconds.
-const OUTBOX_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const OUTBOX_GRACE: Duration = Duration::from_secs(10);
 
 /// Error of a task whose message could not be handled.
 pub const UNDELIVERABLE: &str = "Fluxus.Undeliverable";
@@ -40,7 +41,7 @@ pub enum Sweeps {
 impl Sweeps {
     /// How far ahead a sweep looks: to the next one, and half as far again, because schedules are
     /// late at times.
-    fn ahead(self) -> Duration {
+    pub(crate) fn ahead(self) -> Duration {
         match self {
             Self::WhenDue => Duration::ZERO,
             Self::Every(rhythm) => (rhythm * 3 / 2).min(MAX_DELAY),
@@ -132,13 +133,7 @@ impl Core {
         let due = timer::take_due(&tx, horizon, MAX_SWEPT).await?;
         let next_due = timer::next_due(&tx).await?;
         let count = due.len();
-        let messages = due.into_iter().map(|row| {
-            let outgoing = Outgoing::new(QueueName::new(&row.queue)?, row.body);
-            let outgoing = outgoing.in_group(row.tenant.as_str()).delayed(row.due_at.since(now));
-            Ok(Message { claim_id: row.claim_id, tenant: row.tenant, outgoing })
-        });
-        let messages = messages.collect::<Result<Vec<_>, CoreError>>()?;
-        let enqueued = self.outbound().enqueue(&tx, messages, now).await?;
+        let enqueued = self.outbound().enqueue(&tx, due_messages(due, now)?, now).await?;
         tx.commit().await?;
         // Sending may need the connection.
         drop(session);
@@ -155,37 +150,7 @@ impl Core {
         if letters.is_empty() {
             return Ok(0);
         }
-        let mut answers = Vec::new();
-        for letter in &letters {
-            match serde_json::from_str::<TaskMessage>(&letter.body) {
-                Ok(task) => {
-                    let cause = format!(
-                        "The task's message was received {} times from `{}` and never handled: {}",
-                        letter.receive_count, letter.queue, letter.reason
-                    );
-                    let error = UNDELIVERABLE.to_owned();
-                    // It counts against the fluxling, so that its circuit opens in the end.
-                    let owner = self.0.registry.owner_of(&task.tenant, &letter.queue);
-                    let report = owner.map(|fluxling| TaskReport {
-                        fluxling,
-                        started_at: task.scheduled_at,
-                        took_ms: 0,
-                    });
-                    let token = task.token;
-                    let failed = CoreMessage::TaskFailed { token, error, cause, report };
-                    let body = serde_json::to_string(&failed)?;
-                    let outgoing = Outgoing::new(self.core_queue().clone(), body);
-                    answers.push(outgoing.in_group(task.tenant.as_str()));
-                }
-                Err(error) => tracing::error!(
-                    queue = %letter.queue,
-                    letter = %letter.id,
-                    reason = letter.reason,
-                    error = chain(&error),
-                    "a dead letter that is no task: look at it, then redrive or purge it"
-                ),
-            }
-        }
+        let answers = answers(&letters, &self.0.registry, self.core_queue())?;
         if !answers.is_empty() {
             queue.send(answers).await?;
         }
@@ -200,26 +165,13 @@ impl Core {
         if offered.is_empty() {
             return Ok(0);
         }
-        let shared = Tenant::default();
         let mut wanted: Vec<_> = offered.iter().flat_map(|(_, names)| names).cloned().collect();
         wanted.sort();
         wanted.dedup();
         let session = self.store().session().await?;
         let found = branch::unserved(&session, &wanted, MAX_SWEPT).await?;
         drop(session);
-        let mut messages = Vec::with_capacity(found.len());
-        for Unserved { key, tenant, capability } in found {
-            let serves = |(owner, names): &(Tenant, Vec<Capability>)| {
-                (*owner == tenant || *owner == shared) && names.contains(&capability)
-            };
-            if offered.iter().any(serves) {
-                let BranchKey { claim_id, branch_id } = key;
-                let message = CoreMessage::FluxlingAvailable { claim_id, branch_id };
-                let body = serde_json::to_string(&message)?;
-                let outgoing = Outgoing::new(self.core_queue().clone(), body);
-                messages.push(outgoing.in_group(tenant.as_str()));
-            }
-        }
+        let messages = questions(found, &offered, self.core_queue())?;
         let count = messages.len();
         if count > 0 {
             self.outbound().queue().send(messages).await?;
@@ -228,7 +180,80 @@ impl Core {
     }
 }
 
-fn before(now: Timestamp, earlier: Duration) -> Timestamp {
+/// The messages of timers that are due, or will be soon.
+pub(crate) fn due_messages(due: Vec<TimerRow>, now: Timestamp) -> Result<Vec<Message>, CoreError> {
+    let message = |row: TimerRow| {
+        let outgoing = Outgoing::new(QueueName::new(&row.queue)?, row.body);
+        let outgoing = outgoing.in_group(row.tenant.as_str()).delayed(row.due_at.since(now));
+        Ok(Message { claim_id: row.claim_id, tenant: row.tenant, outgoing })
+    };
+    due.into_iter().map(message).collect()
+}
+
+/// The answers to tasks whose messages are dead letters.
+pub(crate) fn answers(
+    letters: &[DeadLetter],
+    registry: &Registry,
+    core_queue: &QueueName,
+) -> Result<Vec<Outgoing>, CoreError> {
+    let mut answers = Vec::new();
+    for letter in letters {
+        match serde_json::from_str::<TaskMessage>(&letter.body) {
+            Ok(task) => {
+                let cause = format!(
+                    "The task's message was received {} times from `{}` and never handled: {}",
+                    letter.receive_count, letter.queue, letter.reason
+                );
+                let error = UNDELIVERABLE.to_owned();
+                // It counts against the fluxling, so that its circuit opens in the end.
+                let owner = registry.owner_of(&task.tenant, &letter.queue);
+                let report = owner.map(|fluxling| TaskReport {
+                    fluxling,
+                    started_at: task.scheduled_at,
+                    took_ms: 0,
+                });
+                let token = task.token;
+                let failed = CoreMessage::TaskFailed { token, error, cause, report };
+                let body = serde_json::to_string(&failed)?;
+                let outgoing = Outgoing::new(core_queue.clone(), body);
+                answers.push(outgoing.in_group(task.tenant.as_str()));
+            }
+            Err(error) => tracing::error!(
+                queue = %letter.queue,
+                letter = %letter.id,
+                reason = letter.reason,
+                error = chain(&error),
+                "a dead letter that is no task: look at it, then redrive or purge it"
+            ),
+        }
+    }
+    Ok(answers)
+}
+
+/// Asks the core to look again at those unserved tasks that somebody offers to take.
+pub(crate) fn questions(
+    found: Vec<Unserved>,
+    offered: &[(Tenant, Vec<Capability>)],
+    core_queue: &QueueName,
+) -> Result<Vec<Outgoing>, CoreError> {
+    let shared = Tenant::default();
+    let mut messages = Vec::with_capacity(found.len());
+    for Unserved { key, tenant, capability } in found {
+        let serves = |(owner, names): &(Tenant, Vec<Capability>)| {
+            (*owner == tenant || *owner == shared) && names.contains(&capability)
+        };
+        if offered.iter().any(serves) {
+            let BranchKey { claim_id, branch_id } = key;
+            let message = CoreMessage::FluxlingAvailable { claim_id, branch_id };
+            let body = serde_json::to_string(&message)?;
+            let outgoing = Outgoing::new(core_queue.clone(), body);
+            messages.push(outgoing.in_group(tenant.as_str()));
+        }
+    }
+    Ok(messages)
+}
+
+pub(crate) fn before(now: Timestamp, earlier: Duration) -> Timestamp {
     let ms = i64::try_from(earlier.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millis(now.as_millis().saturating_sub(ms))
 }
