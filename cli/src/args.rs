@@ -4,7 +4,9 @@ use clap::{Parser, Subcommand};
 
 use crate::aws::{deploy, destroy, invoke, logs, status};
 use crate::output::Format;
-use crate::{bench, claim, completions, dev, exit, fluxling, migrate, recipe, serve, simulate, task};
+use crate::{
+    bench, claim, completions, dev, exit, fluxling, migrate, recipe, serve, simulate, task,
+};
 
 /// Where the server is if nobody says otherwise: where `fluxus dev` listens.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:7400";

@@ -162,6 +162,13 @@ pub struct TaskMessage {
     /// W3C trace context of the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The claim's priority: its answer is sent with it.
+    #[serde(default, skip_serializing_if = "is_lowest")]
+    pub priority: u8,
+}
+
+fn is_lowest(priority: &u8) -> bool {
+    *priority == 0
 }
 
 #[cfg(test)]

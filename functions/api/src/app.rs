@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fluxus_queue::bounds::MAX_PRIORITY;
 use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{ClaimId, Tenant};
@@ -118,6 +119,9 @@ impl App {
     ) -> Result<Enqueued, Refusal> {
         let body = serde_json::to_string(message).map_err(Refusal::internal)?;
         let outgoing = Outgoing::new(self.0.core_queue.clone(), body).in_group(tenant.as_str());
+        // Somebody outside is at work on the claim, or wants it stopped; its own priority is not
+        // at hand.
+        let outgoing = outgoing.with_priority(MAX_PRIORITY);
         let message = Message { claim_id, tenant: tenant.clone(), outgoing };
         Ok(self.0.outbound.enqueue(tx, vec![message], entropy::now()).await?)
     }

@@ -199,6 +199,9 @@ impl Writer {
                 let body = serde_json::to_string(&message)?;
                 let (claim_id, tenant) = (inserted.claim_id, row.tenant.clone());
                 let outgoing = Outgoing::new(self.core.clone(), body).in_group(tenant.as_str());
+                // What is checked to be 0 to 9.
+                let priority = u8::try_from(row.claim.priority).unwrap_or_default();
+                let outgoing = outgoing.with_priority(priority).yielding();
                 messages.push(Message { claim_id, tenant, outgoing });
             }
         }

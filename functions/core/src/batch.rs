@@ -97,14 +97,13 @@ impl Core {
     ) -> Result<Next, CoreError> {
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
-        let batch = match queue.take_in(&tx, self.core_queue(), at_most).await? {
-            Taken::Messages(batch) => batch,
+        let (batch, more) = match queue.take_in(&tx, self.core_queue(), at_most).await? {
+            Taken::Messages { messages, more } => (messages, more),
             Taken::Nothing { next_in } => {
                 tx.rollback().await?;
                 return Ok(Next::Nothing { next_in });
             }
         };
-        let is_full = batch.len() == at_most;
         let Inbox { items, unreadable } = Inbox::read(batch);
         if let Some((_, reason)) = unreadable.into_iter().next() {
             return Err(CoreError::Unreadable(reason));
@@ -114,7 +113,7 @@ impl Core {
         let settled = self.stepper().settle(&ledger, &items, clock::now()).await?;
         tx.commit().await?;
         drop(session);
-        if is_full {
+        if more {
             // Whoever waits was told of none of the rest.
             queue.wake([self.core_queue()]);
         }

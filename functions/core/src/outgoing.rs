@@ -226,6 +226,7 @@ impl<'a> Out<'a> {
             deadline: dispatch.deadline,
             heartbeat_ms: dispatch.heartbeat_s.map(|seconds| seconds.saturating_mul(1000)),
             traceparent: subject.traceparent.clone(),
+            priority: subject.priority,
         };
         let body = serde_json::to_string(&message)?;
         self.send(subject, Outgoing::new(queue, body));
@@ -273,6 +274,7 @@ impl<'a> Out<'a> {
             due_at,
             queue: CORE_QUEUE.to_owned(),
             body: serde_json::to_string(message)?,
+            priority: subject.priority,
         });
         Ok(())
     }
@@ -387,7 +389,7 @@ impl<'a> Out<'a> {
         self.messages.push(Message {
             claim_id: subject.claim_id,
             tenant: subject.tenant.clone(),
-            outgoing: outgoing.in_group(subject.tenant.as_str()),
+            outgoing: outgoing.in_group(subject.tenant.as_str()).with_priority(subject.priority),
         });
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Subject {
     pub(crate) context: ExecutionContext,
     pub(crate) traceparent: Option<String>,
     pub(crate) deadline: Option<Timestamp>,
+    /// What its messages are sent with.
+    pub(crate) priority: u8,
     pub(crate) received_at: Timestamp,
     /// How it came to be, where a recipe started it.
     pub(crate) origin: Option<Origin>,
@@ -65,6 +67,7 @@ impl Subject {
             parent: (self.claim_id, depth),
             seed: entropy.bytes(),
             traceparent: self.traceparent.clone(),
+            priority: self.priority,
         }
     }
 }
@@ -203,6 +206,7 @@ fn received(
         recipe,
         traceparent: claim.traceparent.clone(),
         deadline: claim.deadline,
+        priority: claim.priority,
         received_at: claim.received_at,
         origin: claim.origin.clone(),
         definition,
@@ -228,6 +232,7 @@ fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, C
         recipe: Some((claim.recipe.clone(), claim.recipe_version)),
         traceparent: claim.traceparent.clone(),
         deadline: claim.deadline,
+        priority: claim.priority,
         received_at: claim.received_at,
         origin: claim.origin.clone(),
         definition: Some(definition),

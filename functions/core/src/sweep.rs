@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use fluxus_queue::bounds::MAX_DELAY;
+use fluxus_queue::bounds::{MAX_DELAY, MAX_PRIORITY};
 use fluxus_queue::{DeadLetter, Outgoing, QueueName};
 use fluxus_schema::message::{CoreMessage, TaskMessage, TaskReport};
 use fluxus_schema::{Capability, Tenant, Timestamp};
@@ -184,7 +184,8 @@ impl Core {
 pub(crate) fn due_messages(due: Vec<TimerRow>, now: Timestamp) -> Result<Vec<Message>, CoreError> {
     let message = |row: TimerRow| {
         let outgoing = Outgoing::new(QueueName::new(&row.queue)?, row.body);
-        let outgoing = outgoing.in_group(row.tenant.as_str()).delayed(row.due_at.since(now));
+        let outgoing = outgoing.in_group(row.tenant.as_str()).with_priority(row.priority);
+        let outgoing = outgoing.delayed(row.due_at.since(now));
         Ok(Message { claim_id: row.claim_id, tenant: row.tenant, outgoing })
     };
     due.into_iter().map(message).collect()
@@ -216,7 +217,8 @@ pub(crate) fn answers(
                 let failed = CoreMessage::TaskFailed { token, error, cause, report };
                 let body = serde_json::to_string(&failed)?;
                 let outgoing = Outgoing::new(core_queue.clone(), body);
-                answers.push(outgoing.in_group(task.tenant.as_str()));
+                let outgoing = outgoing.in_group(task.tenant.as_str());
+                answers.push(outgoing.with_priority(task.priority));
             }
             Err(error) => tracing::error!(
                 queue = %letter.queue,
@@ -247,7 +249,8 @@ pub(crate) fn questions(
             let message = CoreMessage::FluxlingAvailable { claim_id, branch_id };
             let body = serde_json::to_string(&message)?;
             let outgoing = Outgoing::new(core_queue.clone(), body);
-            messages.push(outgoing.in_group(tenant.as_str()));
+            // The claim's own priority is not at hand, and it has waited for long.
+            messages.push(outgoing.in_group(tenant.as_str()).with_priority(MAX_PRIORITY));
         }
     }
     Ok(messages)

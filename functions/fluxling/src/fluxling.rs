@@ -223,6 +223,7 @@ impl Fluxling {
             deadline: None,
             heartbeat_ms: None,
             traceparent: None,
+            priority: 0,
         };
         let timeout = self.timeout;
         async move {

@@ -69,8 +69,7 @@ pub(crate) async fn assemble(
     let presence = Presence::announce(&postgres.work).await?;
     let store = Store::stepping(postgres.work.clone());
     let has = |role| options.roles.contains(&role);
-    let fluxlings =
-        if has(Role::Fluxlings) { fluxlings(options, address) } else { Vec::new() };
+    let fluxlings = if has(Role::Fluxlings) { fluxlings(options, address) } else { Vec::new() };
     register(&store, options, &fluxlings).await?;
     tell_what_goes_on(&store, options).await?;
 
@@ -81,8 +80,7 @@ pub(crate) async fn assemble(
     let (stop_intake, stop_work) = (CancellationToken::new(), CancellationToken::new());
     let (intake, work) = (JoinSet::new(), JoinSet::new());
     let clock = JoinSet::new();
-    let mut parts =
-        Parts { address, store, stop_intake, stop_work, intake, work, clock, presence };
+    let mut parts = Parts { address, store, stop_intake, stop_work, intake, work, clock, presence };
     parts.clock.spawn(fluxus_store::clock::keep(postgres.work.relaxed()));
     let mut waiters = None;
     if let Some(listener) = listener {

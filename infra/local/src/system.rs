@@ -59,16 +59,8 @@ impl System {
         let postgres = Postgres::open(&options.database, &*options.progress).await?;
         match assemble(&options, listener, &postgres).await {
             Ok(parts) => {
-                let Parts {
-                    address,
-                    store,
-                    stop_intake,
-                    stop_work,
-                    intake,
-                    work,
-                    clock,
-                    presence,
-                } = parts;
+                let Parts { address, store, stop_intake, stop_work, intake, work, clock, presence } =
+                    parts;
                 Ok(Self {
                     address,
                     store,

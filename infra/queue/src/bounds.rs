@@ -30,6 +30,13 @@ pub const MAX_NAME_CHARS: usize = 80;
 /// The longest group id: what SQS allows (`MessageGroupId`).
 pub const MAX_GROUP_CHARS: usize = 128;
 
+/// The highest priority of a message: that of a claim.
+pub const MAX_PRIORITY: u8 = 9;
+
+/// The most groups among which one receive shares out what it takes. Each costs a look at the
+/// index; the groups after them have their turn at the next receive.
+pub const MAX_GROUPS_PER_RECEIVE: usize = 32;
+
 /// The most messages in one receive: bounds the memory of a caller and the time that one statement
 /// holds its rows. The SQS adapter gathers them in batches of ten.
 pub const MAX_RECEIVE: usize = 10_000;

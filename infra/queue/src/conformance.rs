@@ -12,6 +12,7 @@
 mod bounds;
 mod dead;
 mod delivery;
+mod fair;
 mod time;
 
 use std::sync::Arc;
@@ -56,6 +57,11 @@ where
     dead::what_is_buried_is_dead_at_once(make().await).await;
     dead::the_depth_tells_each_kind(make().await).await;
     bounds::past_a_bound_nothing_is_done(make().await).await;
+    fair::a_group_with_a_backlog_delays_no_other(make().await).await;
+    fair::every_group_has_its_turn_however_many_there_are(make().await).await;
+    fair::within_a_group_the_higher_priority_goes_first(make().await).await;
+    fair::what_yields_goes_behind_the_others_of_its_priority(make().await).await;
+    fair::no_priority_comes_before_its_time(make().await).await;
 }
 
 /// An adapter under test.
@@ -78,12 +84,24 @@ pub struct Promises {
     pub empty_bodies: bool,
     /// Whether the depth tells the age of the oldest ready message.
     pub oldest_age: bool,
+    /// Whether each receive takes of every group that waits, up to
+    /// [`MAX_GROUPS_PER_RECEIVE`](crate::bounds::MAX_GROUPS_PER_RECEIVE) of them. Without it groups
+    /// are evened out by the service, in its own time.
+    pub fair_at_once: bool,
+    /// Whether priorities count, and what yields goes behind.
+    pub priorities: bool,
 }
 
 impl Default for Promises {
     /// Everything.
     fn default() -> Self {
-        Self { granularity: Duration::ZERO, empty_bodies: true, oldest_age: true }
+        Self {
+            granularity: Duration::ZERO,
+            empty_bodies: true,
+            oldest_age: true,
+            fair_at_once: true,
+            priorities: true,
+        }
     }
 }
 

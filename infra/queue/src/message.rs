@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::MAX_RECEIVE;
 use crate::bounds::{
-    MAX_BODY_BYTES, MAX_DELAY, MAX_GROUP_CHARS, MAX_REASON_CHARS, MAX_VISIBILITY, MAX_WAIT,
+    MAX_BODY_BYTES, MAX_DELAY, MAX_GROUP_CHARS, MAX_PRIORITY, MAX_REASON_CHARS, MAX_VISIBILITY,
+    MAX_WAIT,
 };
 use crate::{QueueError, QueueName};
 
@@ -22,12 +23,18 @@ pub struct Outgoing {
     pub delay: Duration,
     /// Whose message it is (the tenant), for queues that are fair between groups.
     pub group: Option<String>,
+    /// 0 to [`MAX_PRIORITY`]: within a group the higher goes first, where the adapter promises it.
+    pub priority: u8,
+    /// Whether it goes behind the others of its group and priority: what begins new work yields to
+    /// what carries on work under way.
+    pub yields: bool,
 }
 
 impl Outgoing {
-    /// A message to be delivered at once.
+    /// A message to be delivered at once, of no group and the lowest priority.
     pub fn new(queue: QueueName, body: impl Into<String>) -> Self {
-        Self { queue, body: body.into(), delay: Duration::ZERO, group: None }
+        let (body, delay) = (body.into(), Duration::ZERO);
+        Self { queue, body, delay, group: None, priority: 0, yields: false }
     }
 
     /// The same message, hidden for a while.
@@ -42,6 +49,23 @@ impl Outgoing {
         Self { group: Some(group.into()), ..self }
     }
 
+    /// The same message with a priority.
+    #[must_use]
+    pub fn with_priority(self, priority: u8) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// The same message, behind the others of its group and priority.
+    #[must_use]
+    pub fn yielding(self) -> Self {
+        Self { yields: true, ..self }
+    }
+
+    /// Its place among the ready messages of its group: the lower goes first.
+    pub(crate) fn rank(&self) -> u8 {
+        2 * (MAX_PRIORITY - self.priority.min(MAX_PRIORITY)) + u8::from(self.yields)
+    }
+
     /// Checks the bounds that hold for every adapter.
     ///
     /// # Errors
@@ -51,6 +75,8 @@ impl Outgoing {
         check_duration("the delay", "MAX_DELAY", self.delay, MAX_DELAY)?;
         let group = self.group.as_deref().unwrap_or_default();
         check_size("the group's length", "MAX_GROUP_CHARS", group.len(), MAX_GROUP_CHARS)?;
+        let (priority, most) = (usize::from(self.priority), usize::from(MAX_PRIORITY));
+        check_size("the priority", "MAX_PRIORITY", priority, most)?;
         if self.body.contains('\0') || group.contains('\0') {
             return Err(QueueError::InvalidBody);
         }

@@ -5,6 +5,7 @@ mod plans;
 mod receive;
 mod send;
 mod state;
+mod turns;
 mod wake;
 
 use std::sync::Arc;
@@ -19,17 +20,23 @@ use crate::{
     Burial, DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt,
     Receive, Received,
 };
+use turns::Turns;
 use wake::Wakers;
 
 pub use receive::Taken;
 
 /// The SQL that creates the queue's tables, in a schema of their own. Each of its parts is run once
 /// and never edited: a change is another part.
-pub const MIGRATION: &str =
-    concat!(include_str!("postgres/migration.sql"), include_str!("postgres/larger_bodies.sql"));
+pub const MIGRATION: &str = concat!(
+    include_str!("postgres/migration.sql"),
+    include_str!("postgres/larger_bodies.sql"),
+    include_str!("postgres/fair_turns.sql"),
+    include_str!("postgres/no_older_version.sql"),
+);
 
-/// The part of [`MIGRATION`] that tables of an older version lack.
+/// The parts of [`MIGRATION`] that tables of an older version lack.
 const LARGER_BODIES: &str = include_str!("postgres/larger_bodies.sql");
+const FAIR_TURNS: &str = include_str!("postgres/fair_turns.sql");
 
 /// How a [`PostgresQueue`] works.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +59,12 @@ impl Default for PostgresQueueOptions {
 /// Time is the database's clock throughout, so processes with different clocks agree. What may be
 /// lost in a crash without harm (receive, delete, visibility: the message comes again) does not
 /// wait for the disk; [`send`](Queue::send) does.
+///
+/// Where more is ready than one receive takes, it is shared out evenly among the groups, whatever
+/// their backlogs; of more than [`MAX_GROUPS_PER_RECEIVE`](crate::bounds::MAX_GROUPS_PER_RECEIVE)
+/// the others have their turn at the next receive. Within a group the higher priority goes first,
+/// then what does not yield, then the older. Nothing ages: as long as a group has messages of a
+/// higher priority, its lower ones wait.
 #[derive(Clone, Debug)]
 pub struct PostgresQueue {
     database: Database,
@@ -59,6 +72,7 @@ pub struct PostgresQueue {
     relaxed: Database,
     max_receives: u32,
     wakers: Arc<Wakers>,
+    turns: Arc<Turns>,
 }
 
 impl PostgresQueue {
@@ -77,7 +91,8 @@ impl PostgresQueue {
             Wakers::local()
         };
         let max_receives = options.max_receives;
-        Ok(Self { database, relaxed, max_receives, wakers: Arc::new(wakers) })
+        let (wakers, turns) = (Arc::new(wakers), Arc::default());
+        Ok(Self { database, relaxed, max_receives, wakers, turns })
     }
 
     /// Creates the tables if they are missing, for tests and for queues without a store. Safe to
@@ -129,7 +144,7 @@ impl PostgresQueue {
         queue: &QueueName,
         max: usize,
     ) -> Result<Taken, QueueError> {
-        receive::take_in(tx, queue, max).await
+        receive::take_in(tx, &self.turns, queue, max).await
     }
 
     /// Waits, after [`take_in`](Self::take_in) found nothing, until it is worth another try.
@@ -167,7 +182,8 @@ impl Queue for PostgresQueue {
         request: Receive,
     ) -> Result<Vec<Received>, QueueError> {
         request.check()?;
-        receive::receive(&self.relaxed, &self.wakers, self.max_receives, queue, request).await
+        let shared = (&*self.wakers, &*self.turns);
+        receive::receive(&self.relaxed, shared, self.max_receives, queue, request).await
     }
 
     async fn delete(&self, _queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {

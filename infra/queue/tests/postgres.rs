@@ -11,6 +11,7 @@ use fluxus_postgres::{Database, Options};
 use fluxus_queue::bounds::MAX_BODY_BYTES;
 use fluxus_queue::{
     Outgoing, PostgresQueue, PostgresQueueOptions, Queue, QueueName, Receipt, Receive, Received,
+    Taken,
 };
 
 fn name() -> QueueName {
@@ -80,6 +81,98 @@ async fn a_batch_of_any_size_costs_the_same_number_of_statements() {
         costs.push(database.statements_sent() - before);
     }
     assert_eq!(costs, [6, 6]);
+}
+
+/// How many pages of the table and its indexes a statement has touched.
+async fn pages(tx: &fluxus_postgres::Transaction<'_>) -> i64 {
+    // What this transaction did so far, as the server counts it for itself.
+    let touched = "SELECT sum(pg_stat_get_xact_blocks_fetched(oid))::bigint AS pages FROM pg_class
+                    WHERE relnamespace = 'fluxus_queue'::regnamespace";
+    tx.query(touched, &[]).await.expect("a count")[0].get("pages")
+}
+
+/// What taking a batch costs when one tenant has so many messages, and others one each.
+async fn cost_of_a_fair_take(backlog: usize) -> i64 {
+    let (_test, queue, database) = support::queue().await;
+    for _ in 0..backlog / 5_000 {
+        let some = messages(5_000).into_iter().map(|one| one.in_group("large"));
+        queue.send(some.collect()).await.expect("send");
+    }
+    let others = (0..5).map(|at| Outgoing::new(name(), "{}").in_group(format!("small {at}")));
+    queue.send(others.collect()).await.expect("send");
+    let mut session = database.session().await.expect("a session");
+    let tx = session.begin().await.expect("a transaction");
+    // Full, so that the next one shares out.
+    let taken = queue.take_in(&tx, &name(), 100).await.expect("take");
+    assert!(matches!(taken, Taken::Messages { more: true, .. }), "there is more");
+    let before = pages(&tx).await;
+    let taken = queue.take_in(&tx, &name(), 100).await.expect("take");
+    let Taken::Messages { messages, .. } = taken else { panic!("nothing of a full queue") };
+    assert_eq!(messages.iter().filter(|message| message.body == "{}").count(), 5, "one of each");
+    pages(&tx).await - before
+}
+
+#[tokio::test]
+async fn fairness_costs_the_same_however_much_waits() {
+    let (small, large) = (cost_of_a_fair_take(5_000).await, cost_of_a_fair_take(50_000).await);
+    assert!(small > 0 && large <= small * 2, "{small} pages of 5,000, {large} pages of 50,000");
+}
+
+/// The statements of the version before fair turns, as far as they write.
+mod older {
+    pub const SEND: &str = "
+        INSERT INTO fluxus_queue.message (queue, group_id, body, visible_at, sent_at)
+        SELECT 'orders', 'acme', body, now() + delay * interval '1 second', now()
+          FROM (VALUES ('\"at once\"', 0), ('\"later\"', 3600)) AS outgoing (body, delay)";
+    pub const RECEIVE: &str = "
+        UPDATE fluxus_queue.message
+           SET receive_count = receive_count + 1, visible_at = now() + interval '1 hour'
+         WHERE message_id IN (
+               SELECT message_id FROM fluxus_queue.message
+                WHERE queue = 'orders' AND visible_at <= now() ORDER BY visible_at LIMIT 1)
+        RETURNING body";
+}
+
+#[tokio::test]
+async fn a_program_of_the_version_before_works_on_the_same_tables() {
+    let test = fluxus_test_support::database().await;
+    let database = Database::connect(test.url(), Options::default()).await.expect("a database");
+    let session = database.session().await.expect("a session");
+    session.batch(include_str!("../src/postgres/migration.sql")).await.expect("old tables");
+    session.batch(older::SEND).await.expect("what waits while the tables change");
+    PostgresQueue::setup(&database).await.expect("setup");
+    session.batch(older::SEND).await.expect("an old program sends");
+    let options = PostgresQueueOptions::default();
+    let queue = PostgresQueue::new(database.clone(), options).await.expect("a queue");
+    let at_once = receive(&queue, 10, Duration::ZERO).await;
+    let bodies: Vec<_> = at_once.iter().map(|message| message.body.as_str()).collect();
+    assert_eq!(bodies, ["\"at once\""; 2], "and nothing before its time");
+    queue.delete(&name(), &receipts(&at_once)).await.expect("delete");
+
+    let new = vec![Outgoing::new(name(), "\"new\"").in_group("acme").with_priority(9)];
+    queue.send(new).await.expect("send");
+    let taken = session.query(older::RECEIVE, &[]).await.expect("an old program receives");
+    assert_eq!(taken[0].get::<_, String>("body"), "\"new\"");
+    assert!(receive(&queue, 10, Duration::ZERO).await.is_empty(), "it has the message now");
+    let mut other = database.session().await.expect("a session");
+    let tx = other.begin().await.expect("a transaction");
+    let taken = queue.take_in(&tx, &name(), 10).await.expect("take");
+    assert!(matches!(taken, Taken::Nothing { .. }), "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_falls_due_while_much_is_ready_stands_in_line() {
+    let (_test, queue, database) = support::queue().await;
+    queue.send(messages(100).into_iter().map(Outgoing::yielding).collect()).await.expect("send");
+    let due = vec![Outgoing::new(name(), "\"due\"").delayed(Duration::from_millis(1))];
+    queue.send(due).await.expect("send");
+    let past = "SELECT FROM fluxus_queue.message WHERE visible_at > clock_timestamp()";
+    let session = database.session().await.expect("a session");
+    while !session.query(past, &[]).await.expect("a look").is_empty() {}
+    let first = receive(&queue, 10, Duration::ZERO).await;
+    assert!(first.iter().all(|message| message.body != "\"due\""), "full of what is ready");
+    let second = receive(&queue, 10, Duration::ZERO).await;
+    assert!(second.iter().any(|message| message.body == "\"due\""), "before what yields");
 }
 
 #[tokio::test]

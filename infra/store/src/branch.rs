@@ -171,6 +171,8 @@ pub struct ClaimContext {
     pub origin: Option<Origin>,
     /// When it ends as `TIMED_OUT` if nothing ended it before.
     pub deadline: Option<Timestamp>,
+    /// 0 to 9: what its messages are sent with.
+    pub priority: u8,
 }
 
 /// The document of one of the tenant's branches, while it is open.

@@ -60,7 +60,7 @@ pub struct ClaimRow {
     /// The client's own name for the request.
     pub idempotency_key: Option<String>,
     /// 0 to 9; higher goes first.
-    pub priority: i16,
+    pub priority: u8,
     /// When it ends as `TIMED_OUT` if nothing ended it before.
     pub deadline: Option<Timestamp>,
     /// Free keys and values to search by.
@@ -95,7 +95,7 @@ impl ClaimRow {
             recipe: row.parse_option("recipe")?,
             recipe_version: row.get("recipe_version")?,
             idempotency_key: row.get("idempotency_key")?,
-            priority: row.get("priority")?,
+            priority: row.priority("priority")?,
             deadline: row.timestamp_option("deadline")?,
             attributes: row.json("attributes")?,
             traceparent: row.get("traceparent")?,
@@ -134,7 +134,7 @@ impl TryFrom<ClaimRow> for Claim {
             recipe_version: row.recipe_version,
             idempotency_key: row.idempotency_key,
             parent: row.origin.map(|origin| origin.parent),
-            priority: row.priority,
+            priority: row.priority.into(),
             deadline: row.deadline,
             attributes: row.attributes,
             received_at: row.received_at,

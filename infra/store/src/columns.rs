@@ -67,6 +67,12 @@ impl<'a> Columns<'a> {
         u32::try_from(number).map_err(|source| self.corrupt(column, source))
     }
 
+    /// A priority.
+    pub(crate) fn priority(&self, column: &'static str) -> Result<u8, StoreError> {
+        let number: i16 = self.get(column)?;
+        u8::try_from(number).map_err(|source| self.corrupt(column, source))
+    }
+
     /// A count.
     pub(crate) fn count(&self, column: &'static str) -> Result<u64, StoreError> {
         let number: i64 = self.get(column)?;

@@ -67,6 +67,14 @@ impl OutboundError {
     }
 }
 
+impl Message {
+    /// The same message, behind others: see [`Outgoing::yielding`].
+    #[must_use]
+    pub fn yielding(self) -> Self {
+        Self { outgoing: self.outgoing.yielding(), ..self }
+    }
+}
+
 impl Outbound {
     /// The queue that the messages go to.
     pub fn queue(&self) -> Arc<dyn Queue> {
@@ -151,9 +159,8 @@ impl Outbound {
             Ok(Outgoing {
                 // What it waited in the outbox counts.
                 delay: delay.saturating_sub(now.since(one.created_at)),
-                queue: one.row.queue.parse::<QueueName>()?,
-                body: one.row.body,
-                group: Some(one.row.tenant.to_string()),
+                ..Outgoing::new(one.row.queue.parse::<QueueName>()?, one.row.body)
+                    .in_group(one.row.tenant.as_str())
             })
         });
         let messages = messages.collect::<Result<Vec<_>, QueueError>>()?;

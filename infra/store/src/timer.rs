@@ -25,6 +25,8 @@ pub struct TimerRow {
     pub queue: String,
     /// The message.
     pub body: String,
+    /// The priority it is sent with.
+    pub priority: u8,
 }
 
 impl TimerRow {
@@ -37,6 +39,7 @@ impl TimerRow {
             due_at: row.timestamp("due_at")?,
             queue: row.get("queue")?,
             body: row.get("body")?,
+            priority: row.priority("priority")?,
         })
     }
 }
@@ -60,7 +63,7 @@ pub async fn take_due(
              WHERE timer.claim_id = due.claim_id AND timer.timer_key = due.timer_key
             RETURNING timer.*
         )
-        SELECT claim_id, timer_key, tenant, due_at, queue, body FROM taken
+        SELECT claim_id, timer_key, tenant, due_at, queue, body, priority FROM taken
          ORDER BY due_at, claim_id, timer_key";
     let params = [(&stored(now) as _, Type::TIMESTAMPTZ), (&limit(at_most) as _, Type::INT8)];
     tx.query(TAKE, &params).await?.iter().map(TimerRow::read).collect()

@@ -25,8 +25,7 @@ const TOLD: usize = 30;
 
 /// What holds at any moment, also right after a crash.
 pub async fn look(server: &Server) -> Vec<String> {
-    const OF_ROGUE: &str =
-        "SELECT claim_id::text FROM claim WHERE claim_type LIKE 'fault.rogue-%'";
+    const OF_ROGUE: &str = "SELECT claim_id::text FROM claim WHERE claim_type LIKE 'fault.rogue-%'";
     let found = violations(server, Activity::UnderWay).await;
     if found.is_empty() {
         return found;
@@ -133,7 +132,9 @@ async fn check_ledger(
             Some(claim) => {
                 let mut done = Vec::new();
                 collect(&claim["output"], &mut done);
-                wrong.extend(check_steps(key, recipe, &done, &effects).iter().map(|what| told(what)));
+                wrong.extend(
+                    check_steps(key, recipe, &done, &effects).iter().map(|what| told(what)),
+                );
             }
         }
     }

@@ -59,7 +59,8 @@ pub async fn run() -> ExitCode {
     let mut run = Run::start(seed).await;
     let (mut round, mut claims) = (0, 0);
     let mut wrong = Vec::new();
-    while wrong.is_empty() && (round < rounds || began.elapsed() < Duration::from_secs(60 * minutes))
+    while wrong.is_empty()
+        && (round < rounds || began.elapsed() < Duration::from_secs(60 * minutes))
     {
         let last = (round + ROUNDS_OF_LAP).min(rounds.max(round + 1));
         while wrong.is_empty() && round < last {

@@ -26,6 +26,8 @@ pub(crate) struct Ended {
     pub(crate) failure: Failure,
     pub(crate) started_at: Timestamp,
     pub(crate) ended_at: Timestamp,
+    /// That of whoever started it.
+    pub(crate) priority: u8,
 }
 
 /// Answers to those who wait for these ends, which must be saved already: none or one statement.
@@ -41,7 +43,8 @@ pub(crate) async fn answers(
     let answer = |waiter: Waiter| {
         let ended = ended.iter().find(|ended| ended.claim_id == waiter.claim_id)?;
         let parent = waiter.token.address().ok()?.claim_id;
-        Some(ended.answer(&waiter).and_then(|answer| message(parent, &waiter.tenant, &answer)))
+        let for_claim = (parent, &waiter.tenant, ended.priority);
+        Some(ended.answer(&waiter).and_then(|answer| message(for_claim, &answer)))
     };
     waiters.into_iter().filter_map(answer).collect()
 }
@@ -130,6 +133,7 @@ mod tests {
             failure: Failure::new("E", cause),
             started_at: at,
             ended_at: at,
+            priority: 0,
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Start {
     pub(crate) parent: (ClaimId, u32),
     pub(crate) seed: [u8; 16],
     pub(crate) traceparent: Option<String>,
+    /// That of the claim whose task it is: whoever waits for an execution lends it its own.
+    pub(crate) priority: u8,
 }
 
 /// What became of a [`Start`].
@@ -80,7 +82,8 @@ pub(crate) async fn start(
             }
             if !inserted.duplicate {
                 let begin = CoreMessage::ClaimSubmitted { claim_id: *claim_id };
-                messages.push(message(*claim_id, &start.tenant, &begin)?);
+                let for_claim = (*claim_id, &start.tenant, start.priority);
+                messages.push(message(for_claim, &begin)?.yielding());
             }
         }
         outcomes.insert(start.token, outcome);
@@ -91,14 +94,14 @@ pub(crate) async fn start(
     Ok((outcomes, messages))
 }
 
-/// A message to the core about a claim.
+/// A message to the core about a claim, of this tenant and priority.
 pub(crate) fn message(
-    claim_id: ClaimId,
-    tenant: &Tenant,
+    (claim_id, tenant, priority): (ClaimId, &Tenant, u8),
     message: &CoreMessage,
 ) -> Result<Message, CoreError> {
     let body = serde_json::to_string(message)?;
     let outgoing = Outgoing::new(QueueName::new(CORE_QUEUE)?, body).in_group(tenant.as_str());
+    let outgoing = outgoing.with_priority(priority);
     Ok(Message { claim_id, tenant: tenant.clone(), outgoing })
 }
 
@@ -160,7 +163,7 @@ fn intake(
         subject: None,
         body: input,
         idempotency_key: name.as_ref().map(|name| format!("{CLAIM_TYPE}:{recipe}:{name}")),
-        priority: 0,
+        priority: start.priority.into(),
         deadline: None,
         attributes: BTreeMap::new(),
     };

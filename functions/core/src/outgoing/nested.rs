@@ -68,7 +68,8 @@ impl Out<'_> {
                     error: None,
                     cause: Some(cause),
                 };
-                self.messages.push(nested::message(claim_id, &subject.tenant, &stopped)?);
+                let for_claim = (claim_id, &subject.tenant, subject.priority);
+                self.messages.push(nested::message(for_claim, &stopped)?);
             }
         }
         Ok(())
@@ -95,6 +96,7 @@ impl Out<'_> {
             failure: failure.clone(),
             started_at: subject.received_at,
             ended_at: self.now,
+            priority: subject.priority,
         });
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fluxus_queue::{Outgoing, Receipt};
-use fluxus_schema::{Json, TaskToken, Tenant};
+use fluxus_schema::{Json, TaskToken};
 use tokio::sync::mpsc;
 
-use super::intake::{Finished, Verdict};
+use super::intake::{Finished, Verdict, Whose};
 use super::outcome::{BatchOutcome, Message, Reason};
 use super::{Shift, Worker};
 use crate::error::chain;
@@ -73,13 +73,13 @@ impl Shift {
 impl Group {
     fn add(&mut self, worker: &Worker, messages: Vec<Message>, verdict: Verdict) {
         match verdict {
-            Verdict::Answer { token, tenant, answer } => {
-                self.send.push(worker.answer(&tenant, &answer));
+            Verdict::Answer { token, whose, answer } => {
+                self.send.push(worker.answer(&whose, &answer));
                 self.record.push((token, answer));
                 self.answered.extend(messages);
             }
-            Verdict::Again { tenant, answer } => {
-                self.send.push(worker.answer(&tenant, &answer));
+            Verdict::Again { whose, answer } => {
+                self.send.push(worker.answer(&whose, &answer));
                 self.answered.extend(messages);
             }
             Verdict::Expired => self.expired.extend(messages),
@@ -155,7 +155,7 @@ impl Worker {
         }
     }
 
-    fn answer(&self, tenant: &Tenant, answer: &Json) -> Outgoing {
-        Outgoing::new(self.core.clone(), answer.to_string()).in_group(tenant.as_str())
+    fn answer(&self, whose: &Whose, answer: &Json) -> Outgoing {
+        whose.sends(Outgoing::new(self.core.clone(), answer.to_string()))
     }
 }

@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use super::Worker;
 use super::holding::{HoldId, Holding};
-use super::intake::{Finished, Taken, Verdict};
+use super::intake::{Finished, Taken, Verdict, Whose};
 use crate::error::Kind;
 use crate::task::{Attempt, Line};
 use crate::{TaskError, error_name};
@@ -65,7 +65,7 @@ impl Work {
             time = time.min(deadline.since(started_at));
         }
         let began = Instant::now();
-        let (token, tenant) = (task.token.clone(), task.tenant.clone());
+        let (token, whose) = (task.token.clone(), Whose::of(&task));
         let stop = self.stop.clone();
         let capability = task.capability.clone();
         let result = self.run(task, time).await;
@@ -94,7 +94,7 @@ impl Work {
             }
         };
         match serde_json::to_value(answer) {
-            Ok(answer) => Verdict::Answer { token, tenant, answer: Json::new(answer) },
+            Ok(answer) => Verdict::Answer { token, whose, answer: Json::new(answer) },
             Err(error) => {
                 Verdict::Later { token, after: Duration::ZERO, error: error.to_string().into() }
             }

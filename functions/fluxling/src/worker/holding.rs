@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fluxus_queue::{Outgoing, Receipt};
+use fluxus_schema::TaskToken;
 use fluxus_schema::message::CoreMessage;
-use fluxus_schema::{TaskToken, Tenant};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Worker;
+use super::intake::Whose;
 use super::outcome::Message;
 use crate::error::chain;
 
@@ -32,7 +33,7 @@ pub(super) struct HoldId(u64);
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) token: TaskToken,
-    pub(super) tenant: Tenant,
+    pub(super) whose: Whose,
     /// Its deliveries: more than one where a batch holds duplicates.
     pub(super) messages: Vec<Message>,
     renew_at: Instant,
@@ -42,7 +43,7 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn new(
         token: TaskToken,
-        tenant: Tenant,
+        whose: Whose,
         messages: Vec<Message>,
         visibility: Duration,
         heartbeat: Option<Duration>,
@@ -53,7 +54,7 @@ impl Held {
             (every, now + every)
         });
         let renew_at = now + visibility / RENEWALS_PER_TERM;
-        Self { token, tenant, messages, renew_at, heartbeat }
+        Self { token, whose, messages, renew_at, heartbeat }
     }
 
     fn due(&self) -> Instant {
@@ -79,7 +80,7 @@ struct Table {
 pub(super) struct Due {
     pub(super) tokens: Vec<TaskToken>,
     pub(super) receipts: Vec<Receipt>,
-    pub(super) heartbeats: Vec<(TaskToken, Tenant)>,
+    pub(super) heartbeats: Vec<(TaskToken, Whose)>,
 }
 
 impl Holding {
@@ -119,7 +120,7 @@ impl Holding {
             }
             due.tokens.push(held.token.clone());
             due.receipts.extend(held.messages.iter().map(|m| m.receipt.clone()));
-            due.heartbeats.push((held.token.clone(), held.tenant.clone()));
+            due.heartbeats.push((held.token.clone(), held.whose.clone()));
         }
         due
     }
@@ -162,7 +163,7 @@ impl Holding {
                 && *at <= now + *every / TOGETHER
             {
                 *at = now + *every;
-                due.heartbeats.push((held.token.clone(), held.tenant.clone()));
+                due.heartbeats.push((held.token.clone(), held.whose.clone()));
             }
         }
         due
@@ -196,9 +197,9 @@ impl Worker {
             if heartbeats.is_empty() {
                 return Ok(());
             }
-            let messages = heartbeats.into_iter().map(|(token, tenant)| {
-                self.to_core(&tenant, &CoreMessage::TaskHeartbeat { token })
-            });
+            let messages = heartbeats
+                .into_iter()
+                .map(|(token, whose)| self.to_core(&whose, &CoreMessage::TaskHeartbeat { token }));
             self.queue.send(messages.collect()).await.map_err(|error| chain(&error))
         };
         let (hidden, extended, beaten) = tokio::join!(hide, extend, beat);
@@ -206,8 +207,8 @@ impl Worker {
     }
 
     /// A message to the core.
-    fn to_core(&self, tenant: &Tenant, message: &CoreMessage) -> Outgoing {
+    fn to_core(&self, whose: &Whose, message: &CoreMessage) -> Outgoing {
         let body = serde_json::to_string(message).unwrap_or_default();
-        Outgoing::new(self.core.clone(), body).in_group(tenant.as_str())
+        whose.sends(Outgoing::new(self.core.clone(), body))
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxus_queue::Received;
+use fluxus_queue::bounds::MAX_PRIORITY;
+use fluxus_queue::{Outgoing, Received};
 use fluxus_schema::message::TaskMessage;
 use fluxus_schema::{Json, TaskToken, Tenant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -24,6 +25,23 @@ pub(super) struct Taken {
     pub(super) receive_count: u32,
 }
 
+/// Whose task it is, and how urgent: what is said of it is sent with that.
+#[derive(Debug, Clone)]
+pub(super) struct Whose {
+    tenant: Tenant,
+    priority: u8,
+}
+
+impl Whose {
+    pub(super) fn of(task: &TaskMessage) -> Self {
+        Self { tenant: task.tenant.clone(), priority: task.priority }
+    }
+
+    pub(super) fn sends(&self, outgoing: Outgoing) -> Outgoing {
+        outgoing.in_group(self.tenant.as_str()).with_priority(self.priority.min(MAX_PRIORITY))
+    }
+}
+
 /// What became of a task, to be answered.
 pub(super) struct Finished {
     pub(super) messages: Vec<Message>,
@@ -35,9 +53,9 @@ pub(super) struct Finished {
 
 pub(super) enum Verdict {
     /// Answer, and record the answer.
-    Answer { token: TaskToken, tenant: Tenant, answer: Json },
+    Answer { token: TaskToken, whose: Whose, answer: Json },
     /// Answer again what is recorded.
-    Again { tenant: Tenant, answer: Json },
+    Again { whose: Whose, answer: Json },
     /// Nobody waits for an answer any more.
     Expired,
     /// Give it back for a while.
@@ -96,7 +114,8 @@ impl Shift {
                 }
                 Begin::InProgress => finish(task.messages, Verdict::Left(Reason::InProgress)),
                 Begin::Done(answer) => {
-                    finish(task.messages, Verdict::Again { tenant: task.task.tenant, answer });
+                    let whose = Whose::of(&task.task);
+                    finish(task.messages, Verdict::Again { whose, answer });
                 }
             }
         }
@@ -114,7 +133,7 @@ impl Shift {
         let heartbeat = taken.task.heartbeat_ms.filter(|_| worker.fluxling.sends_heartbeats());
         let hold = self.holding.add(Held::new(
             taken.task.token.clone(),
-            taken.task.tenant.clone(),
+            Whose::of(&taken.task),
             taken.messages.clone(),
             worker.visibility,
             heartbeat.map(Duration::from_millis),

@@ -208,6 +208,7 @@ pub fn task(token: &str, capability: &str, input: Value) -> TaskMessage {
         deadline: None,
         heartbeat_ms: None,
         traceparent: None,
+        priority: 0,
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Shelf {
 struct Message {
     queue: QueueName,
     body: String,
+    group: String,
+    rank: u8,
     sent_at_us: i64,
     visible_at_us: i64,
     receive_count: u32,
@@ -40,10 +42,13 @@ impl Shelf {
 
     pub(super) fn put(&mut self, message: Outgoing, now_us: i64) {
         self.last_id += 1;
-        let Outgoing { queue, body, delay, group: _ } = message;
-        let visible_at_us = now_us + micros(delay);
+        let rank = message.rank();
+        let Outgoing { queue, body, delay, group, .. } = message;
+        let (visible_at_us, group) = (now_us + micros(delay), group.unwrap_or_default());
         self.order.entry(queue.clone()).or_default().insert((visible_at_us, self.last_id));
-        let message = Message { queue, body, sent_at_us: now_us, visible_at_us, receive_count: 0 };
+        let (sent_at_us, receive_count) = (now_us, 0);
+        let message =
+            Message { queue, body, group, rank, sent_at_us, visible_at_us, receive_count };
         self.messages.insert(self.last_id, message);
     }
 
@@ -56,9 +61,9 @@ impl Shelf {
         now_us: i64,
     ) -> Vec<Received> {
         let mut taken = Vec::new();
+        let mut turns = self.turns(queue, now_us).into_iter();
         while taken.len() < max {
-            let first = self.order.get(queue).and_then(|order| order.first().copied());
-            let Some((visible_at_us, id)) = first.filter(|(at, _)| *at <= now_us) else { break };
+            let Some((visible_at_us, id)) = turns.next() else { break };
             if let Some(order) = self.order.get_mut(queue) {
                 order.remove(&(visible_at_us, id));
             }
@@ -77,6 +82,24 @@ impl Shelf {
             self.messages.insert(id, message);
         }
         taken
+    }
+
+    /// What is ready, in turns: one of each group, then the next of each. Within a group by rank,
+    /// then by age. Looks at everything that is ready: this adapter holds little.
+    fn turns(&self, queue: &QueueName, now_us: i64) -> Vec<(i64, i64)> {
+        let ready = self.order.get(queue).into_iter().flatten().take_while(|(at, _)| *at <= now_us);
+        let mut lines: BTreeMap<&str, Vec<(u8, i64, i64)>> = BTreeMap::new();
+        for (at, id) in ready {
+            let Some(message) = self.messages.get(id) else { continue };
+            lines.entry(&message.group).or_default().push((message.rank, *at, *id));
+        }
+        let mut turns = Vec::new();
+        for line in lines.values_mut() {
+            line.sort_unstable();
+            turns.extend(line.iter().enumerate().map(|(turn, (_, at, id))| (turn, *at, *id)));
+        }
+        turns.sort_unstable();
+        turns.into_iter().map(|(_, at, id)| (at, id)).collect()
     }
 
     /// When the next message of a queue is ready.

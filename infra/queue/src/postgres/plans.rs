@@ -1,8 +1,10 @@
 //! Reads the plans of the hot statements, at the moments when planners go wrong.
 
+use std::time::Duration;
+
 use fluxus_postgres::{Database, Options, Session};
 
-use super::receive::{RECEIVE, TAKE};
+use super::receive::{RECEIVE, RECEIVE_FAIRLY, TAKE, TAKE_FAIRLY};
 use super::state::{CHANGE, DELETE};
 use super::{PostgresQueue, PostgresQueueOptions};
 use crate::{Outgoing, Queue, QueueName};
@@ -10,15 +12,19 @@ use crate::{Outgoing, Queue, QueueName};
 /// The plans that are kept for any parameters, and those made for these parameters.
 const MODES: [&str; 2] = ["force_generic_plan", "force_custom_plan"];
 
-const PREPARE: [(&str, &str); 4] = [
+const PREPARE: [(&str, &str); 6] = [
     ("take (text, bigint)", TAKE),
+    ("take_fairly (text, bigint, text, integer)", TAKE_FAIRLY),
+    ("receive_fairly (text, bigint, text, integer, bigint, integer)", RECEIVE_FAIRLY),
     ("receive (text, bigint, bigint, integer)", RECEIVE),
     ("delete (bigint[], integer[])", DELETE),
     ("change (bigint[], integer[], bigint[])", CHANGE),
 ];
 
-const EXECUTE: [&str; 4] = [
+const EXECUTE: [&str; 6] = [
     "take ('orders', 10)",
+    "take_fairly ('orders', 10, '', 32)",
+    "receive_fairly ('orders', 10, '', 32, 30000000, 5)",
     "receive ('orders', 10, 30000000, 5)",
     "delete (ARRAY[1, 2, 3, 4, 5, 6, 7, 8], ARRAY[1, 1, 1, 1, 1, 1, 1, 1])",
     "change (ARRAY[1, 2, 3, 4, 5, 6, 7, 8], ARRAY[1, 1, 1, 1, 1, 1, 1, 1],
@@ -68,14 +74,15 @@ async fn every_plan_uses_the_indexes_whatever_the_statistics() {
     let queue = PostgresQueue::new(database.clone(), options).await.expect("a queue");
     let name = QueueName::new("orders").expect("a name");
     for _ in 0..5 {
-        let messages = (0..10_000).map(|_| Outgoing::new(name.clone(), "{\"some\":\"body\"}"));
-        queue.send(messages.collect()).await.expect("send");
+        let message = |at: u32| {
+            let outgoing = Outgoing::new(name.clone(), "{\"some\":\"body\"}");
+            let delay = Duration::from_secs(u64::from(at % 4));
+            outgoing.in_group(format!("tenant {}", at % 8)).delayed(delay)
+        };
+        queue.send((0..10_000).map(message).collect()).await.expect("send");
     }
     check(&session, "50,000 messages, plans and statistics of an empty table").await;
-    session
-        .batch("DEALLOCATE take; DEALLOCATE receive; DEALLOCATE delete; DEALLOCATE change")
-        .await
-        .expect("no plans");
+    session.batch("DEALLOCATE ALL").await.expect("no plans");
     prepare(&session).await;
     check(&session, "50,000 messages, statistics of an empty table").await;
     session.batch("ANALYZE fluxus_queue.message").await.expect("statistics");

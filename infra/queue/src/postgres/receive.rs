@@ -7,34 +7,41 @@ use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
 use tokio::time::Instant;
 
 use super::state::micros;
+use super::turns::{Seen, Turn, Turns, due, last_group, next_in, picked, picked_fairly};
 use super::wake::{FALLBACK_POLL, Wakers};
-use crate::bounds::MAX_RECEIVE;
+use crate::bounds::{MAX_GROUPS_PER_RECEIVE, MAX_RECEIVE};
 use crate::{MessageId, QueueError, QueueName, Receipt, Receive, Received};
 
-/// Takes what is ready and gives up what was received too often, in one statement.
+/// Hands out what is ready and gives up what was received too often, in one statement.
 ///
 /// Rows that another receiver holds are passed over. Their places on disk cannot change while they
 /// are locked, so they are gone to directly; through an array, not a join, so that no plan reads the
 /// whole table. When nothing was delivered, one row says how many messages
 /// were given up and when the next one is due.
-pub(super) const RECEIVE: &str = "
+macro_rules! receive {
+    ($picked:expr, $last_group:expr, $visibility:literal, $max_receives:literal) => {
+        concat!(
+            "
     -- receive messages
-    WITH taken AS MATERIALIZED (
-        SELECT ctid AS place, receive_count
-          FROM fluxus_queue.message
-         WHERE queue = $1 AND visible_at <= statement_timestamp()
-         ORDER BY visible_at
-         LIMIT $2
-           FOR UPDATE SKIP LOCKED
-    ), delivered AS (
+    WITH RECURSIVE ",
+            $picked,
+            ", ",
+            due!(),
+            ", delivered AS (
         UPDATE fluxus_queue.message
-           SET receive_count = receive_count + 1,
-               visible_at = statement_timestamp() + $3 * interval '1 microsecond'
-         WHERE ctid = ANY (ARRAY(SELECT place FROM taken WHERE receive_count < $4))
+           SET receive_count = receive_count + 1, parked = true,
+               visible_at = statement_timestamp() + ",
+            $visibility,
+            " * interval '1 microsecond'
+         WHERE ctid = ANY (ARRAY(SELECT place FROM chosen)) AND receive_count < ",
+            $max_receives,
+            "
         RETURNING message_id, receive_count, body, sent_at
     ), given_up AS (
         DELETE FROM fluxus_queue.message
-         WHERE ctid = ANY (ARRAY(SELECT place FROM taken WHERE receive_count >= $4))
+         WHERE ctid = ANY (ARRAY(SELECT place FROM chosen)) AND receive_count >= ",
+            $max_receives,
+            "
         RETURNING message_id, queue, group_id, body, receive_count, sent_at
     ), buried AS (
         INSERT INTO fluxus_queue.dead_letter
@@ -45,49 +52,71 @@ pub(super) const RECEIVE: &str = "
           FROM given_up
     )
     SELECT message_id, receive_count, body,
-           (extract(epoch FROM sent_at) * 1000)::bigint AS sent_at_ms, NULL::bigint AS next_in_us
+           (extract(epoch FROM sent_at) * 1000)::bigint AS sent_at_ms, NULL::bigint AS next_in_us,
+           ",
+            $last_group,
+            " AS last_group
       FROM delivered
     UNION ALL
-    SELECT NULL, (SELECT count(*) FROM given_up)::integer, NULL, NULL, (
-               SELECT (extract(epoch FROM visible_at - clock_timestamp()) * 1000000)::bigint
-                 FROM fluxus_queue.message
-                WHERE queue = $1 AND visible_at > statement_timestamp()
-                ORDER BY visible_at
-                LIMIT 1)
-     WHERE NOT EXISTS (SELECT FROM delivered)";
+    SELECT NULL, (SELECT count(*) FROM given_up)::integer, NULL, NULL, ",
+            next_in!(),
+            ", ",
+            $last_group,
+            "
+     WHERE NOT EXISTS (SELECT FROM delivered)"
+        )
+    };
+}
 
 /// Takes what is ready out of the queue, for a transaction that deals with it: a rollback, or the
 /// death of the process, puts it back at once. When there was nothing, one row says when the next
 /// message is due.
-pub(super) const TAKE: &str = "
+macro_rules! take {
+    ($picked:expr, $last_group:expr) => {
+        concat!(
+            "
     -- take messages
-    WITH taken AS (
+    WITH RECURSIVE ",
+            $picked,
+            ", ",
+            due!(),
+            ", taken AS (
         DELETE FROM fluxus_queue.message
-         WHERE ctid = ANY (ARRAY(
-                   SELECT ctid FROM fluxus_queue.message
-                    WHERE queue = $1 AND visible_at <= statement_timestamp()
-                    ORDER BY visible_at
-                    LIMIT $2
-                      FOR UPDATE SKIP LOCKED))
+         WHERE ctid = ANY (ARRAY(SELECT place FROM chosen))
         RETURNING message_id, receive_count, body, sent_at
     )
     SELECT message_id, receive_count, body,
-           (extract(epoch FROM sent_at) * 1000)::bigint AS sent_at_ms, NULL::bigint AS next_in_us
+           (extract(epoch FROM sent_at) * 1000)::bigint AS sent_at_ms, NULL::bigint AS next_in_us,
+           ",
+            $last_group,
+            " AS last_group
       FROM taken
     UNION ALL
-    SELECT NULL, 0, NULL, NULL, (
-               SELECT (extract(epoch FROM visible_at - clock_timestamp()) * 1000000)::bigint
-                 FROM fluxus_queue.message
-                WHERE queue = $1 AND visible_at > statement_timestamp()
-                ORDER BY visible_at
-                LIMIT 1)
-     WHERE NOT EXISTS (SELECT FROM taken)";
+    SELECT NULL, 0, NULL, NULL, ",
+            next_in!(),
+            ", ",
+            $last_group,
+            "
+     WHERE NOT EXISTS (SELECT FROM taken)"
+        )
+    };
+}
+
+pub(super) const RECEIVE: &str = receive!(picked!(), last_group!(quickly), "$3", "$4");
+pub(super) const RECEIVE_FAIRLY: &str = receive!(picked_fairly!(), last_group!(fairly), "$5", "$6");
+pub(super) const TAKE: &str = take!(picked!(), last_group!(quickly));
+pub(super) const TAKE_FAIRLY: &str = take!(picked_fairly!(), last_group!(fairly));
 
 /// What a transaction took.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Messages, the oldest first. They are gone once the transaction commits.
-    Messages(Vec<Received>),
+    /// Messages. They are gone once the transaction commits.
+    Messages {
+        /// The oldest first.
+        messages: Vec<Received>,
+        /// Whether there is probably more, of which nobody else was told.
+        more: bool,
+    },
     /// None was ready.
     Nothing {
         /// How long until the next one is, if there is one.
@@ -95,18 +124,53 @@ pub enum Taken {
     },
 }
 
+/// Each message is taken at most once, but one group's turn may come before another's: `turns`
+/// remembers whose is next.
 pub(super) async fn take_in(
     tx: &Transaction<'_>,
+    turns: &Turns,
     queue: &QueueName,
     max: usize,
 ) -> Result<Taken, QueueError> {
-    let max = i64::try_from(max.min(MAX_RECEIVE)).unwrap_or(i64::MAX);
-    let params: [Param<'_>; 2] = [(&queue.as_str(), Type::TEXT), (&max, Type::INT8)];
-    let rows = tx.query(TAKE, &params).await.map_err(QueueError::database("take messages"))?;
-    Ok(match found(&rows) {
-        Found::Messages(messages) => Taken::Messages(messages),
-        Found::Nothing { next_in, .. } => Taken::Nothing { next_in },
-    })
+    let max = max.min(MAX_RECEIVE);
+    let most = integer(max);
+    loop {
+        let turn = turns.next(queue);
+        let (name, most): (Param<'_>, Param<'_>) =
+            ((&queue.as_str(), Type::TEXT), (&most, Type::INT8));
+        let rows = match &turn {
+            Turn::Any => tx.query(TAKE, &[name, most]).await,
+            Turn::From(group) => {
+                let groups = groups(max);
+                let (from, groups) = ((group as _, Type::TEXT), (&groups as _, Type::INT4));
+                tx.query(TAKE_FAIRLY, &[name, most, from, groups]).await
+            }
+        };
+        let rows = rows.map_err(QueueError::database("take messages"))?;
+        let more = turns.note(queue, &turn, seen(&rows, max));
+        return Ok(match found(&rows) {
+            Found::Messages(messages) => Taken::Messages { messages, more },
+            Found::Nothing { .. } if turn.is_partial() => continue,
+            Found::Nothing { next_in, .. } => Taken::Nothing { next_in },
+        });
+    }
+}
+
+/// Among how many groups to share out so many messages.
+fn groups(max: usize) -> i32 {
+    i32::try_from(max.clamp(1, MAX_GROUPS_PER_RECEIVE)).unwrap_or(i32::MAX)
+}
+
+fn integer(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn seen(rows: &[Row], max: usize) -> Seen {
+    Seen {
+        taken: rows.iter().filter(|row| is_message(row)).count(),
+        max,
+        last_group: rows.first().and_then(|row| row.get("last_group")),
+    }
 }
 
 /// Waits until somebody sends to the queue, the next message is due, or it is time to look again.
@@ -125,7 +189,7 @@ enum Found {
 
 pub(super) async fn receive(
     database: &Database,
-    wakers: &Wakers,
+    (wakers, turns): (&Wakers, &Turns),
     max_receives: u32,
     queue: &QueueName,
     request: Receive,
@@ -136,10 +200,11 @@ pub(super) async fn receive(
     let deadline = Instant::now() + request.wait;
     let waker = wakers.of(queue);
     loop {
-        let found = take(database, max_receives, queue, request).await;
-        let next_in = match found.map_err(QueueError::database("receive messages"))? {
+        let turn = turns.next(queue);
+        let taken = take(database, turns, &turn, (queue, request, max_receives)).await;
+        let next_in = match taken.map_err(QueueError::database("receive messages"))? {
             Found::Messages(messages) => {
-                if messages.len() == request.max {
+                if turns.next(queue) != Turn::Any {
                     // There is probably more, and whoever waits was not told: one wakes the next.
                     waker.notify_one();
                 }
@@ -147,6 +212,7 @@ pub(super) async fn receive(
             }
             // Something alive may be behind the dead.
             Found::Nothing { given_up, .. } if given_up == request.max => continue,
+            Found::Nothing { .. } if turn.is_partial() => continue,
             Found::Nothing { next_in, .. } => next_in,
         };
         let now = Instant::now();
@@ -168,26 +234,37 @@ pub(super) async fn receive(
 
 async fn take(
     database: &Database,
-    max_receives: u32,
-    queue: &QueueName,
-    request: Receive,
+    turns: &Turns,
+    turn: &Turn,
+    (queue, request, max_receives): (&QueueName, Receive, u32),
 ) -> Result<Found, DatabaseError> {
-    let max = i64::try_from(request.max).unwrap_or(i64::MAX);
-    let visibility_us = micros(request.visibility);
+    let (max, visibility_us) = (integer(request.max), micros(request.visibility));
     let max_receives = i32::try_from(max_receives).unwrap_or(i32::MAX);
-    let params: [Param<'_>; 4] = [
-        (&queue.as_str(), Type::TEXT),
-        (&max, Type::INT8),
-        (&visibility_us, Type::INT8),
-        (&max_receives, Type::INT4),
-    ];
-    let rows = database.session().await?.query(RECEIVE, &params).await?;
+    let name: Param<'_> = (&queue.as_str(), Type::TEXT);
+    let most: Param<'_> = (&max, Type::INT8);
+    let visibility: Param<'_> = (&visibility_us, Type::INT8);
+    let at_most: Param<'_> = (&max_receives, Type::INT4);
+    let session = database.session().await?;
+    let rows = match turn {
+        Turn::Any => session.query(RECEIVE, &[name, most, visibility, at_most]).await?,
+        Turn::From(group) => {
+            let groups = groups(request.max);
+            let (from, groups) = ((group as _, Type::TEXT), (&groups as _, Type::INT4));
+            let params = [name, most, from, groups, visibility, at_most];
+            session.query(RECEIVE_FAIRLY, &params).await?
+        }
+    };
+    turns.note(queue, turn, seen(&rows, request.max));
     Ok(found(&rows))
+}
+
+fn is_message(row: &Row) -> bool {
+    row.get::<_, Option<i64>>("message_id").is_some()
 }
 
 fn found(rows: &[Row]) -> Found {
     match rows.first() {
-        Some(row) if row.get::<_, Option<i64>>("message_id").is_none() => nothing(row),
+        Some(row) if !is_message(row) => nothing(row),
         _ => {
             let mut messages: Vec<Received> = rows.iter().map(received).collect();
             // By age; the statement returns them in any order.

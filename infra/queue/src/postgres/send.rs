@@ -7,16 +7,18 @@ use crate::{Outgoing, QueueError};
 
 const SEND: &str = "
     -- send messages
-    INSERT INTO fluxus_queue.message (queue, group_id, body, visible_at, sent_at)
-    SELECT queue, group_id, body,
+    INSERT INTO fluxus_queue.message (queue, group_id, rank, body, parked, visible_at, sent_at)
+    SELECT queue, group_id, rank, body, delay_us > 0,
            statement_timestamp() + delay_us * interval '1 microsecond', statement_timestamp()
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-           AS outgoing (queue, group_id, body, delay_us)";
+      FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[])
+           AS outgoing (queue, group_id, rank, body, delay_us)";
 
 /// The messages as the columns of [`SEND`].
 struct Columns<'a> {
     queues: Vec<&'a str>,
-    groups: Vec<Option<&'a str>>,
+    /// A message of no group is of the group without a name, which has its turn like any other.
+    groups: Vec<&'a str>,
+    ranks: Vec<i16>,
     bodies: Vec<&'a str>,
     delays_us: Vec<i64>,
 }
@@ -26,16 +28,18 @@ impl<'a> Columns<'a> {
         messages.iter().try_for_each(Outgoing::check)?;
         Ok(Self {
             queues: messages.iter().map(|one| one.queue.as_str()).collect(),
-            groups: messages.iter().map(|one| one.group.as_deref()).collect(),
+            groups: messages.iter().map(|one| one.group.as_deref().unwrap_or_default()).collect(),
+            ranks: messages.iter().map(|one| one.rank().into()).collect(),
             bodies: messages.iter().map(|one| one.body.as_str()).collect(),
             delays_us: messages.iter().map(|one| super::state::micros(one.delay)).collect(),
         })
     }
 
-    fn params(&self) -> [Param<'_>; 4] {
+    fn params(&self) -> [Param<'_>; 5] {
         [
             (&self.queues, Type::TEXT_ARRAY),
             (&self.groups, Type::TEXT_ARRAY),
+            (&self.ranks, Type::INT2_ARRAY),
             (&self.bodies, Type::TEXT_ARRAY),
             (&self.delays_us, Type::INT8_ARRAY),
         ]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
 
-use super::{LARGER_BODIES, MIGRATION};
+use super::{FAIR_TURNS, LARGER_BODIES, MIGRATION};
 use crate::{Burial, DeadLetter, DeadLetterId, Depth, QueueError, QueueName, Receipt};
 
 /// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
@@ -22,7 +22,8 @@ pub(super) const DELETE: &str = "
 pub(super) const CHANGE: &str = "
     -- change the visibility of messages
     UPDATE fluxus_queue.message
-       SET visible_at = statement_timestamp() + change.visibility_us * interval '1 microsecond'
+       SET visible_at = statement_timestamp() + change.visibility_us * interval '1 microsecond',
+           parked = true
       FROM unnest($1::bigint[], $2::integer[], $3::bigint[])
            AS change (message_id, receive_count, visibility_us)
      WHERE message.message_id = change.message_id
@@ -39,6 +40,9 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
          WHERE conname = 'message_body_check'
            AND conrelid = 'fluxus_queue.message'::regclass
            AND pg_get_constraintdef(oid) LIKE '%6291456%'";
+    const HAS_FAIR_TURNS: &str = "
+        SELECT FROM pg_attribute
+         WHERE attrelid = 'fluxus_queue.message'::regclass AND attname = 'parked'";
     let mut session = database.session().await?;
     let tx = session.begin().await?;
     let lock: Param<'_> = (&SETUP_LOCK, Type::INT8);
@@ -46,8 +50,12 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
     let is_there = tx.query("SELECT FROM pg_tables WHERE schemaname = 'fluxus_queue'", &[]).await?;
     if is_there.is_empty() {
         tx.batch(MIGRATION).await?;
-    } else if tx.query(HAS_LARGER_BODIES, &[]).await?.is_empty() {
-        tx.batch(LARGER_BODIES).await?;
+        return tx.commit().await;
+    }
+    for (asked, missing) in [(HAS_LARGER_BODIES, LARGER_BODIES), (HAS_FAIR_TURNS, FAIR_TURNS)] {
+        if tx.query(asked, &[]).await?.is_empty() {
+            tx.batch(missing).await?;
+        }
     }
     tx.commit().await
 }
@@ -160,14 +168,24 @@ pub(super) async fn depth(
                    SELECT count(*) AS messages,
                           (extract(epoch FROM statement_timestamp() - min(visible_at)) * 1000000
                           )::bigint AS oldest_us
-                     FROM fluxus_queue.message
-                    WHERE message.queue = asked.queue AND visible_at <= statement_timestamp()
+                     FROM (SELECT visible_at FROM fluxus_queue.message
+                            WHERE message.queue = asked.queue AND NOT parked
+                              AND visible_at <= statement_timestamp()
+                            UNION ALL
+                           SELECT visible_at FROM fluxus_queue.message
+                            WHERE message.queue = asked.queue AND parked
+                              AND visible_at <= statement_timestamp()) AS message
                ) AS ready,
                LATERAL (
                    SELECT count(*) FILTER (WHERE receive_count > 0) AS in_flight,
                           count(*) FILTER (WHERE receive_count = 0) AS delayed
-                     FROM fluxus_queue.message
-                    WHERE message.queue = asked.queue AND visible_at > statement_timestamp()
+                     FROM (SELECT receive_count FROM fluxus_queue.message
+                            WHERE message.queue = asked.queue AND NOT parked
+                              AND visible_at > statement_timestamp()
+                            UNION ALL
+                           SELECT receive_count FROM fluxus_queue.message
+                            WHERE message.queue = asked.queue AND parked
+                              AND visible_at > statement_timestamp()) AS message
                ) AS hidden,
                LATERAL (
                    SELECT count(*) AS letters

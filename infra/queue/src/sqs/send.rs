@@ -20,7 +20,7 @@ pub(super) async fn send(queue: &SqsQueue, messages: Vec<Outgoing>) -> Result<()
 
     let mut entries: BTreeMap<QueueName, Vec<SendMessageBatchRequestEntry>> = BTreeMap::new();
     for (at, message) in messages.into_iter().enumerate() {
-        let Outgoing { queue, body, delay, group } = message;
+        let Outgoing { queue, body, delay, group, priority: _, yields: _ } = message;
         // Left out where there is none, so that the queue's own delay counts.
         let delay = (!delay.is_zero()).then(|| seconds(delay));
         let entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(body);

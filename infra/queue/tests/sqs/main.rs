@@ -42,8 +42,14 @@ fn at_once(max: usize) -> Receive {
 async fn the_sqs_queue_conforms() {
     let aws = aws().await;
     let queue = queue(&aws).await;
-    let promises =
-        Promises { granularity: Duration::from_secs(1), empty_bodies: false, oldest_age: false };
+    let promises = Promises {
+        granularity: Duration::from_secs(1),
+        empty_bodies: false,
+        oldest_age: false,
+        // `MessageGroupId` makes queues fair, by the age that messages of each group reach.
+        fair_at_once: false,
+        priorities: false,
+    };
     let make = || async {
         let (subject, aws) = (Arc::new(queue.clone()) as Arc<dyn Queue>, Arc::clone(&aws));
         Subject::from(subject).promising(promises).creating(move |name| {

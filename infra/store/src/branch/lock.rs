@@ -63,7 +63,7 @@ pub async fn lock(
         branch_columns!(),
         ",     claim.claim_type, claim.status AS claim_status, claim.seed, claim.recipe,
                claim.recipe_version, claim.started_at, claim.received_at, claim.traceparent,
-               claim.deadline, claim.origin::text,
+               claim.deadline, claim.priority, claim.origin::text,
                CASE WHEN row_number() OVER (PARTITION BY branch.claim_id
                                             ORDER BY branch.branch_id) = 1
                     THEN claim.body::text END AS body
@@ -112,5 +112,6 @@ fn context(row: &Row) -> Result<ClaimContext, StoreError> {
         traceparent: row.get("traceparent")?,
         origin: origin(&row)?,
         deadline: row.timestamp_option("deadline")?,
+        priority: row.priority("priority")?,
     })
 }

@@ -42,13 +42,16 @@ pub(super) async fn history(tx: &Transaction<'_>, rows: &[HistoryRow]) -> Result
 
 pub(super) async fn set_timers(tx: &Transaction<'_>, rows: &[&TimerRow]) -> Result<(), StoreError> {
     const SET: &str = "-- set timers
-        INSERT INTO timer (claim_id, timer_key, tenant, due_at, queue, body)
-        SELECT DISTINCT ON (claim_id, timer_key) claim_id, timer_key, tenant, due_at, queue, body
-          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])
-               WITH ORDINALITY AS new (claim_id, timer_key, tenant, due_at, queue, body, number)
+        INSERT INTO timer (claim_id, timer_key, tenant, due_at, queue, body, priority)
+        SELECT DISTINCT ON (claim_id, timer_key) claim_id, timer_key, tenant, due_at, queue, body,
+               priority
+          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
+                      $7::smallint[]) WITH ORDINALITY
+               AS new (claim_id, timer_key, tenant, due_at, queue, body, priority, number)
          ORDER BY claim_id, timer_key, number DESC
             ON CONFLICT (claim_id, timer_key)
-            DO UPDATE SET due_at = excluded.due_at, queue = excluded.queue, body = excluded.body";
+            DO UPDATE SET due_at = excluded.due_at, queue = excluded.queue, body = excluded.body,
+                          priority = excluded.priority";
     if rows.is_empty() {
         return Ok(());
     }
@@ -58,6 +61,7 @@ pub(super) async fn set_timers(tx: &Transaction<'_>, rows: &[&TimerRow]) -> Resu
     let due: Vec<_> = rows.iter().map(|row| stored(row.due_at)).collect();
     let queues: Vec<_> = rows.iter().map(|row| row.queue.as_str()).collect();
     let bodies: Vec<_> = rows.iter().map(|row| row.body.as_str()).collect();
+    let priorities: Vec<_> = rows.iter().map(|row| i16::from(row.priority)).collect();
     let params = [
         (&ids as _, Type::UUID_ARRAY),
         (&keys as _, Type::TEXT_ARRAY),
@@ -65,6 +69,7 @@ pub(super) async fn set_timers(tx: &Transaction<'_>, rows: &[&TimerRow]) -> Resu
         (&due as _, Type::TIMESTAMPTZ_ARRAY),
         (&queues as _, Type::TEXT_ARRAY),
         (&bodies as _, Type::TEXT_ARRAY),
+        (&priorities as _, Type::INT2_ARRAY),
     ];
     tx.execute(SET, &params).await?;
     Ok(())
