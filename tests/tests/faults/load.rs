@@ -19,7 +19,7 @@ use crate::recipes::{Recipe, claim};
 const CLIENTS: u32 = 4;
 
 /// Pause of each between two claims: as much as a debug build gets done on a busy machine.
-const PACE: Duration = Duration::from_millis(120);
+const PACE: Duration = Duration::from_millis(200);
 
 /// Pause before a claim is sent again that was not answered.
 const AGAIN_EVERY: Duration = Duration::from_millis(50);

@@ -21,10 +21,10 @@ use crate::receiver::Receiver;
 use crate::recipes::{self, Recipe};
 
 /// Rounds unless it is said how many.
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 10;
 
 /// Rounds of a lap. Fewer mean more waiting for quiet, more mean larger audits.
-const ROUNDS_OF_LAP: u64 = 8;
+const ROUNDS_OF_LAP: u64 = 5;
 
 /// How many milliseconds into a round its kill comes.
 const KILLED_AFTER_MS: (u64, u64) = (50, 900);
