@@ -4,6 +4,8 @@
 //! that key. The service's consecutive ids are given only when a history is read ([`number`]), so
 //! nothing counts, and nothing is locked, while branches run side by side.
 
+mod write;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;

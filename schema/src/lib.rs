@@ -14,6 +14,7 @@ pub mod items;
 pub mod json_schema;
 pub mod limits;
 pub mod message;
+pub mod payload;
 pub mod problem;
 pub mod recipe;
 pub mod time;

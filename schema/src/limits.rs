@@ -2,9 +2,19 @@
 
 use std::time::Duration;
 
-/// Largest claim body, task input, task output or state output, in bytes of JSON.
-/// The service's own payload bound, so that recipes move both ways unchanged.
-pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
+/// Largest claim body, task input, task output or state output, in bytes of JSON: what one
+/// invocation of a Lambda function can be given. What is large is stored once and passed on by
+/// reference ([`crate::payload`]).
+pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+
+/// The Step Functions service's own bound on payloads, in bytes of JSON. Simulations and tests of
+/// states keep it, so that a recipe which passes there runs on the service too; so do defaults that
+/// the service documents by it.
+pub const SERVICE_PAYLOAD_BYTES: usize = 256 * 1024;
+
+/// Most bytes of documents on one page of history or of an export: at least one event is on it,
+/// however large. It bounds what a reader and the API hold at a time.
+pub const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Largest HTTP request body: a payload plus room for the document around it.
 pub const MAX_REQUEST_BYTES: usize = MAX_PAYLOAD_BYTES + 64 * 1024;

@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("fluxus-machine", &["fluxus-schema"]),
     ("fluxus-lambda", &[]),
     ("fluxus-postgres", &["fluxus-lambda"]),
-    ("fluxus-queue", &["fluxus-postgres"]),
+    ("fluxus-queue", &["fluxus-postgres", "fluxus-schema"]),
     ("fluxus-store", &["fluxus-postgres", "fluxus-queue", "fluxus-schema"]),
     // A fluxling never meets Postgres: thousands of concurrent workers would drown it.
     ("fluxling", &["fluxus-lambda", "fluxus-queue", "fluxus-schema"]),

@@ -10,6 +10,7 @@
 mod batch;
 mod clock;
 pub mod delegate;
+mod documents;
 pub mod environment;
 mod error;
 mod evaluate;

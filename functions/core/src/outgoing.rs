@@ -20,6 +20,7 @@ use fluxus_store::{
 };
 
 use crate::delegate::{Decision, Peer, delegate};
+use crate::documents::Documents;
 use crate::error::CoreError;
 use crate::nested::{Ended, Outcomes};
 use crate::prepared::Subject;
@@ -46,6 +47,7 @@ pub(crate) struct Out<'a> {
     peers: BTreeMap<Tenant, Vec<Peer>>,
     given: BTreeMap<FluxlingName, i64>,
     changes: Changes,
+    documents: Documents,
     messages: Vec<Message>,
 }
 
@@ -75,13 +77,15 @@ impl<'a> Out<'a> {
             peers,
             given: BTreeMap::new(),
             changes: Changes::default(),
+            documents: Documents::default(),
             messages: Vec::new(),
         }
     }
 
     pub(crate) fn done(self) -> Done {
         let given = self.given.into_iter().collect();
-        let Self { changes, messages, nested_ended, transitions, .. } = self;
+        let Self { mut changes, documents, messages, nested_ended, transitions, .. } = self;
+        changes.payloads = documents.payloads();
         Done { changes, messages, given, nested_ended, transitions }
     }
 
@@ -357,6 +361,7 @@ impl<'a> Out<'a> {
         let (claim_id, ended_at) = (subject.claim_id, self.now);
         self.note_end(subject, status, output.as_ref(), &failure);
         let Failure { error, cause } = failure;
+        let output = output.map(|text| self.documents.text(claim_id, &subject.tenant, text));
         let end = End { claim_id, status, output, error, cause, ended_at, delete_branches };
         self.changes.end.push(end);
     }
@@ -409,13 +414,13 @@ impl<'a> Out<'a> {
             revision: row.revision,
             part: 0,
             at: row.at,
-            events: serde_json::to_string(&row.events)?,
+            events: self.documents.events(subject.claim_id, &subject.tenant, &row.events)?,
         });
         Ok(())
     }
 
     fn row(
-        &self,
+        &mut self,
         subject: &Subject,
         mut branch: Branch,
         held: &mut BTreeMap<BranchId, Dispatch>,
@@ -441,7 +446,11 @@ impl<'a> Out<'a> {
             revision: branch.revision,
             status,
             failed: branch.has_failed_all(),
-            state: serde_json::to_string(&branch)?,
+            state: self.documents.text(
+                subject.claim_id,
+                &subject.tenant,
+                serde_json::to_string(&branch)?,
+            ),
             unserved,
             changed_at: branch.at,
             branch_id: branch.id,

@@ -7,6 +7,7 @@ use fluxus_machine::{
     Branch, Definition, Dispatch, Entropy, ExecutionContext, Nested, Purpose, Seed,
 };
 use fluxus_schema::id::ClaimType;
+use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::{BranchId, ClaimId, RecipeName, Tenant, Timestamp};
 use fluxus_store::claim::Origin;
 use fluxus_store::recipe::TypeRoute;
@@ -261,5 +262,6 @@ fn context(
         state_machine_name: recipe.to_owned(),
         region: None,
         seed: Seed(seed),
+        max_payload_bytes: MAX_PAYLOAD_BYTES,
     }
 }

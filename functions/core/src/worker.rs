@@ -31,6 +31,9 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// How often history partitions and old records are looked after.
 const HOUSE_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often bodies of messages that are gone are deleted.
+const BODIES_EVERY: Duration = Duration::from_secs(60);
+
 /// Pause after a failed receive or sweep; jitter keeps processes apart.
 const BACKOFF: Duration = Duration::from_millis(500);
 
@@ -106,6 +109,7 @@ async fn receive(core: &Core, wait: Duration, shutdown: &CancellationToken) {
 
 async fn sweep(core: Core, shutdown: CancellationToken) {
     let mut house_at = tokio::time::Instant::now();
+    let mut bodies_at = house_at;
     while !shutdown.is_cancelled() {
         if tokio::time::Instant::now() >= house_at {
             match core.keep_house().await {
@@ -116,6 +120,14 @@ async fn sweep(core: Core, shutdown: CancellationToken) {
                         "cannot make history partitions, or forget old tasks"
                     );
                 }
+            }
+        }
+        if let Outbound::Joined(queue) = core.outbound()
+            && tokio::time::Instant::now() >= bodies_at
+        {
+            bodies_at += BODIES_EVERY;
+            if let Err(error) = queue.purge_bodies().await {
+                tracing::warn!(error = chain(&error), "cannot delete bodies of messages");
             }
         }
         let next = match core.sweep().await {

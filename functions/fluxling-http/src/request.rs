@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::fluxling::{Task, TaskError};
-use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
+use fluxus_schema::limits::SERVICE_PAYLOAD_BYTES;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ const DEFAULT_TIMEOUT_MS: u64 = 30_000;
 
 /// Largest response that a task can ask for. Its JSON must fit a payload in the end, but a response
 /// may be laid out more widely than that.
-const MAX_RESPONSE_BYTES: usize = 4 * MAX_PAYLOAD_BYTES;
+const MAX_RESPONSE_BYTES: usize = 4 * SERVICE_PAYLOAD_BYTES;
 
 /// Headers that belong to the connection, not to the task: with them a request could be made to look
 /// like two, or go to another host than the one that was judged.
@@ -97,7 +97,7 @@ fn default_timeout_ms() -> u64 {
 }
 
 fn default_max_response_bytes() -> usize {
-    MAX_PAYLOAD_BYTES
+    SERVICE_PAYLOAD_BYTES
 }
 
 fn yes() -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fluxling::{Begin, Clock, Idempotency, IdempotencyError};
 use fluxus_schema::{Json, TaskToken, Tenant};
-use fluxus_store::{Outcome, Store, idempotency};
+use fluxus_store::{Outcome, Store, StoreError, idempotency, payload};
 
 /// The record in the store's table. Clones are one.
 ///
@@ -40,7 +40,16 @@ impl Idempotency for StoreIdempotency {
         let asked: Vec<_> = tokens.iter().map(|token| (token.as_str(), &self.tenant)).collect();
         let begun = async {
             let session = self.store.session().await?;
-            idempotency::begin(&session, &asked, lease, self.clock.now()).await
+            let mut begun = idempotency::begin(&session, &asked, lease, self.clock.now()).await?;
+            let known = begun.iter_mut().filter_map(|begin| match &mut begin.outcome {
+                Outcome::Done(text) => {
+                    let token = TaskToken::from_text(&begin.token);
+                    Some((token.address().ok()?.claim_id, text))
+                }
+                Outcome::New | Outcome::InProgress => None,
+            });
+            payload::restore_texts(&session, known.collect()).await?;
+            Ok::<_, StoreError>(begun)
         };
         let begun = begun.await.map_err(IdempotencyError::while_doing(ACTION))?;
         let read = |begin: idempotency::Begin| match begin.outcome {
@@ -68,7 +77,16 @@ impl Idempotency for StoreIdempotency {
         if outcomes.is_empty() {
             return Ok(());
         }
-        let texts: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.to_string()).collect();
+        let mut payloads = Vec::new();
+        let texts = outcomes.iter().map(|(token, outcome)| {
+            let text = outcome.to_string();
+            match token.address() {
+                // Of the claim, which has it in its history too.
+                Ok(at) => payload::take_apart(at.claim_id, &self.tenant, text, &mut payloads),
+                Err(_) => text,
+            }
+        });
+        let texts: Vec<_> = texts.collect();
         let rows: Vec<_> = outcomes
             .iter()
             .zip(&texts)
@@ -76,6 +94,7 @@ impl Idempotency for StoreIdempotency {
             .collect();
         let completed = async {
             let session = self.store.session().await?;
+            payload::put(&session, &payloads).await?;
             idempotency::complete(&session, &rows, self.clock.now()).await
         };
         completed.await.map_err(IdempotencyError::while_doing("complete tasks"))

@@ -18,6 +18,7 @@ use fluxus_local::System;
 use fluxus_machine::{
     Case, Definition, ExecutionContext, Mock, Mocks, Seed, Simulated, answer, simulate,
 };
+use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::{ClaimId, Timestamp};
 use serde_json::{Value, json};
 
@@ -137,6 +138,7 @@ impl Run {
             state_machine_name: self.recipe.clone(),
             region: None,
             seed: Seed::default(),
+            max_payload_bytes: MAX_PAYLOAD_BYTES,
         };
         simulate(&definition, &context, &self.mocks)
     }

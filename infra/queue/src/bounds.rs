@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
+
 /// The longest delay of a message: what SQS allows (`DelaySeconds`). Longer waits are rows in the
 /// store that the sweep turns into messages in time.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
@@ -12,9 +14,9 @@ pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 /// The longest wait of one receive: what SQS allows (`WaitTimeSeconds`).
 pub const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// The largest body: what fits into one invocation of a Lambda function, which is where most bodies
-/// go. SQS itself takes less; what is past that goes by reference.
-pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+/// The largest body: the largest payload, and room for the message around it. What is large in a
+/// message goes by reference, in Postgres and past what SQS takes.
+pub const MAX_BODY_BYTES: usize = MAX_PAYLOAD_BYTES + 128 * 1024;
 
 /// How often a message is received before it goes to the dead letters: enough to ride out a
 /// restart, few enough that a message that cannot be handled does not go round for long.

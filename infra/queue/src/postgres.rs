@@ -1,5 +1,6 @@
 //! Queues in a Postgres table: the enqueue joins the caller's transaction.
 
+mod bodies;
 #[cfg(test)]
 mod plans;
 mod receive;
@@ -31,12 +32,16 @@ pub const MIGRATION: &str = concat!(
     include_str!("postgres/migration.sql"),
     include_str!("postgres/larger_bodies.sql"),
     include_str!("postgres/fair_turns.sql"),
+    include_str!("postgres/bodies.sql"),
     include_str!("postgres/no_older_version.sql"),
 );
 
 /// The parts of [`MIGRATION`] that tables of an older version lack.
 const LARGER_BODIES: &str = include_str!("postgres/larger_bodies.sql");
 const FAIR_TURNS: &str = include_str!("postgres/fair_turns.sql");
+
+/// The part of [`MIGRATION`] that may be run again.
+const BODIES: &str = include_str!("postgres/bodies.sql");
 
 /// How a [`PostgresQueue`] works.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +119,7 @@ impl PostgresQueue {
         tx: &Transaction<'_>,
         messages: &[Outgoing],
     ) -> Result<(), QueueError> {
-        send::send_in(tx, messages).await
+        bodies::send_in(tx, messages).await
     }
 
     /// Deletes messages of any queues within the caller's transaction, with one statement however
@@ -144,7 +149,10 @@ impl PostgresQueue {
         queue: &QueueName,
         max: usize,
     ) -> Result<Taken, QueueError> {
-        receive::take_in(tx, &self.turns, queue, max).await
+        match receive::take_in(tx, &self.turns, queue, max).await? {
+            Taken::Messages(batch) => Ok(Taken::Messages(bodies::resolve_in(tx, batch).await?)),
+            nothing @ Taken::Nothing { .. } => Ok(nothing),
+        }
     }
 
     /// Waits, after [`take_in`](Self::take_in) found nothing, until it is worth another try.
@@ -160,6 +168,15 @@ impl PostgresQueue {
         Self { database: self.relaxed.clone(), ..self.clone() }
     }
 
+    /// Deletes what was large in messages that are gone, and returns how many bodies that were. For
+    /// once a minute.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`]; the next one deletes them.
+    pub async fn purge_bodies(&self) -> Result<u64, QueueError> {
+        bodies::purge(&self.relaxed).await
+    }
+
     /// Wakes whoever waits for these queues, here at once and in other processes by a `NOTIFY`
     /// within milliseconds. Call it after the commit: a `NOTIFY` within a transaction takes a
     /// global lock while committing, and would make commits wait for each other.
@@ -171,7 +188,7 @@ impl PostgresQueue {
 #[async_trait]
 impl Queue for PostgresQueue {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
-        send::send(&self.database, &messages).await?;
+        bodies::send(&self.database, &messages).await?;
         self.wake(messages.iter().filter(|one| wake::is_urgent(one.delay)).map(|one| &one.queue));
         Ok(())
     }
@@ -182,8 +199,9 @@ impl Queue for PostgresQueue {
         request: Receive,
     ) -> Result<Vec<Received>, QueueError> {
         request.check()?;
-        let shared = (&*self.wakers, &*self.turns);
-        receive::receive(&self.relaxed, shared, self.max_receives, queue, request).await
+        let (relaxed, shared) = (&self.relaxed, (&*self.wakers, &*self.turns));
+        let batch = receive::receive(relaxed, shared, self.max_receives, queue, request).await?;
+        bodies::resolve(relaxed, batch).await
     }
 
     async fn delete(&self, _queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
@@ -219,7 +237,8 @@ impl Queue for PostgresQueue {
         queues: &[QueueName],
         limit: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
-        state::dead_letters(&self.database, queues, limit).await
+        let letters = state::dead_letters(&self.database, queues, limit).await?;
+        bodies::resolve(&self.database, letters).await
     }
 
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {

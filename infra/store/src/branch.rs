@@ -18,6 +18,7 @@ use crate::claim::Origin;
 use crate::columns::{Columns, limit};
 use crate::connection::Connection;
 use crate::error::StoreError;
+use crate::payload::{self, Slot};
 use crate::store::Store;
 
 pub use children::{Children, Join, Pending, join, take_pending};
@@ -100,7 +101,7 @@ pub struct BranchRow {
     pub status: BranchStatus,
     /// Whether it ended with an error.
     pub failed: bool,
-    /// The machine's document, as JSON text.
+    /// The machine's document, as JSON text. It is written with references, and read without.
     pub state: String,
     /// The capability it waits for because no fluxling offers it.
     pub unserved: Option<Capability>,
@@ -194,7 +195,10 @@ pub async fn open_state(
     ];
     let rows = on.query(OPEN, &params).await?;
     let state = |row| Columns::new(row, "branch", &["claim_id", "branch_id"]).get("state");
-    rows.first().map(state).transpose()
+    let mut state: Option<String> = rows.first().map(state).transpose()?;
+    let slots = state.iter_mut().map(|state| (key.claim_id, Slot::Own(state)));
+    payload::restore(on, slots.collect()).await?;
+    Ok(state)
 }
 
 /// A branch whose task nobody could be given.
@@ -258,9 +262,23 @@ pub async fn take_unserved(
     let read = |row: &Row| {
         let row = Columns::new(row, "branch", &["claim_id", "branch_id"]);
         let (claim_id, branch_id) = (row.claim_id("claim_id")?, row.parse("branch_id")?);
-        Ok((BranchKey { claim_id, branch_id }, row.get("state")?))
+        Ok::<_, StoreError>((BranchKey { claim_id, branch_id }, row.get("state")?))
     };
-    tx.query(TAKE, &params).await?.first().map(read).transpose()
+    let mut taken: Option<(BranchKey, String)> =
+        tx.query(TAKE, &params).await?.first().map(read).transpose()?;
+    let slots = taken.iter_mut().map(|(key, state)| (key.claim_id, Slot::Own(state)));
+    payload::restore(tx, slots.collect()).await?;
+    Ok(taken)
+}
+
+/// Puts the documents of branches together again.
+async fn restored(
+    on: &impl Connection,
+    mut rows: Vec<BranchRow>,
+) -> Result<Vec<BranchRow>, StoreError> {
+    let slots = rows.iter_mut().map(|row| (row.claim_id, Slot::Own(&mut row.state)));
+    payload::restore(on, slots.collect()).await?;
+    Ok(rows)
 }
 
 impl Store {
@@ -276,6 +294,7 @@ impl Store {
         );
         let session = self.session().await?;
         let rows = session.query(WAITING, &[(&claim_id.0, Type::UUID)]).await?;
-        rows.iter().map(BranchRow::read).collect()
+        let rows = rows.iter().map(BranchRow::read).collect::<Result<_, _>>()?;
+        restored(&session, rows).await
     }
 }

@@ -11,6 +11,7 @@ use fluxus_schema::{BranchId, ClaimId, ClaimStatus, HybridTime, RecipeName, Tena
 
 use crate::branch::{BranchKey, BranchRow};
 use crate::error::StoreError;
+use crate::payload::{self, PayloadRow};
 use crate::timer::TimerRow;
 
 /// A claim that was evaluated and whose recipe begins.
@@ -33,7 +34,7 @@ pub struct End {
     pub claim_id: ClaimId,
     /// Any status that has ended.
     pub status: ClaimStatus,
-    /// What came of it, as JSON text; exactly where the status is `SUCCEEDED`.
+    /// What came of it, as JSON text with references; exactly where the status is `SUCCEEDED`.
     pub output: Option<String>,
     /// Name of the error that ended it.
     pub error: Option<String>,
@@ -61,7 +62,7 @@ pub struct HistoryRow {
     pub part: u32,
     /// When, ordered by cause; the same in all parts.
     pub at: HybridTime,
-    /// The events: a JSON array of [`fluxus_schema::history::Event`], as text.
+    /// The events: a JSON array of [`fluxus_schema::history::Event`], as text with references.
     pub events: String,
 }
 
@@ -84,9 +85,11 @@ pub struct Changes {
     pub set_timers: Vec<TimerRow>,
     /// Timers to clear, by claim and key; those that are not there are passed over.
     pub clear_timers: Vec<(ClaimId, String)>,
+    /// What the documents above refer to ([`fluxus_schema::payload`]).
+    pub payloads: Vec<PayloadRow>,
 }
 
-/// Saves the changes. At most eight statements, however many changes there are, sent together; a
+/// Saves the changes. At most nine statements, however many changes there are, sent together; a
 /// list that is empty costs none.
 ///
 /// # Errors
@@ -119,6 +122,7 @@ pub async fn save(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreEr
         records::history(tx, &changes.history),
         records::set_timers(tx, &set),
         records::clear_timers(tx, &clear),
+        payload::put(tx, &changes.payloads),
     )?;
     Ok(())
 }

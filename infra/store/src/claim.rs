@@ -15,6 +15,7 @@ use fluxus_schema::{Claim, ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
 use crate::columns::Columns;
 use crate::connection::Connection;
 use crate::error::StoreError;
+use crate::payload::{self, Slot};
 use crate::store::Store;
 
 pub use insert::{Inserted, Intake, insert};
@@ -165,7 +166,21 @@ pub async fn find(
         " FROM claim WHERE claim_id = ANY($1) AND tenant = $2 ORDER BY claim_id"
     );
     let params = [(&uuids(ids) as _, Type::UUID_ARRAY), (&tenant.as_str() as _, Type::TEXT)];
-    on.query(FIND, &params).await?.iter().map(ClaimRow::read).collect()
+    let rows = on.query(FIND, &params).await?;
+    restored(on, rows.iter().map(ClaimRow::read).collect::<Result<_, _>>()?).await
+}
+
+/// Puts the documents of claims together again.
+async fn restored(
+    on: &impl Connection,
+    mut claims: Vec<ClaimRow>,
+) -> Result<Vec<ClaimRow>, StoreError> {
+    let slots = claims.iter_mut().flat_map(|claim| {
+        let output = claim.output.as_mut().map(|output| (claim.claim_id, Slot::Own(output)));
+        output.into_iter().chain([(claim.claim_id, Slot::Shared(&mut claim.body))])
+    });
+    payload::restore(on, slots.collect()).await?;
+    Ok(claims)
 }
 
 /// Locks those of the claims that wait for evaluation, in the order of their ids, and reads them.
@@ -184,7 +199,7 @@ pub async fn lock_received(
           ORDER BY claim_id FOR UPDATE"
     );
     let rows = tx.query(LOCK, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
-    rows.iter().map(ClaimRow::read).collect()
+    restored(tx, rows.iter().map(ClaimRow::read).collect::<Result<_, _>>()?).await
 }
 
 impl Store {
@@ -213,7 +228,8 @@ impl Store {
         );
         let session = self.session().await?;
         let rows = session.query(ENDED, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
-        rows.iter().map(|row| ClaimRow::read(row)?.try_into()).collect()
+        let rows = rows.iter().map(ClaimRow::read).collect::<Result<_, _>>()?;
+        restored(&session, rows).await?.into_iter().map(Claim::try_from).collect()
     }
 }
 

@@ -35,6 +35,7 @@ mod migrate;
 mod outbound;
 pub mod outbox;
 pub mod partition;
+pub mod payload;
 pub mod recipe;
 mod store;
 pub mod timer;
@@ -51,6 +52,7 @@ pub use metrics::Metrics;
 pub use migrate::{MIGRATIONS, MigrationStatus};
 pub use outbound::{Enqueued, Message, Outbound, OutboundError};
 pub use outbox::{OutboxRow, Unsent};
+pub use payload::PayloadRow;
 pub use store::{ASKING, STEPPING, Store};
 pub use timer::TimerRow;
 

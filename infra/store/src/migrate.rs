@@ -24,7 +24,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 /// Every migration, oldest first: its name and its SQL. New ones go to the end; none ever changes.
-pub const MIGRATIONS: [(&str, &str); 12] = [
+pub const MIGRATIONS: [(&str, &str); 13] = [
     ("V1__claim", include_str!("../migrations/V1__claim.sql")),
     ("V2__branch", include_str!("../migrations/V2__branch.sql")),
     ("V3__history", include_str!("../migrations/V3__history.sql")),
@@ -37,6 +37,7 @@ pub const MIGRATIONS: [(&str, &str); 12] = [
     ("V10__claim_by_parent", include_str!("../migrations/V10__claim_by_parent.sql")),
     ("V11__core_queue", include_str!("../migrations/V11__core_queue.sql")),
     ("V12__timer_priority", include_str!("../migrations/V12__timer_priority.sql")),
+    ("V14__payload", include_str!("../migrations/V14__payload.sql")),
 ];
 
 /// Where refinery notes what it applied.

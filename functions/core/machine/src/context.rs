@@ -29,6 +29,9 @@ pub struct ExecutionContext {
     pub region: Option<std::sync::Arc<str>>,
     /// What all its randomness grows from.
     pub seed: Seed,
+    /// The most bytes of JSON that a task, a state or an expression may give: that of Fluxus
+    /// ([`fluxus_schema::limits::MAX_PAYLOAD_BYTES`]), or the service's.
+    pub max_payload_bytes: usize,
 }
 
 impl ExecutionContext {

@@ -14,6 +14,7 @@ use fluxus_machine::{
 };
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::EventKey;
+use fluxus_schema::limits::SERVICE_PAYLOAD_BYTES;
 use fluxus_schema::{BranchId, ClaimId, TaskToken, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -162,6 +163,7 @@ fn context(go: bool) -> ExecutionContext {
         state_machine_name: "recipe".to_owned(),
         region: None,
         seed: Seed([3; 16]),
+        max_payload_bytes: SERVICE_PAYLOAD_BYTES,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ends of executions that tasks started: who waits for one is answered with its description.
 
 use fluxus_machine::Failure;
-use fluxus_schema::limits::MAX_CAUSE_CHARS;
+use fluxus_schema::limits::{MAX_CAUSE_CHARS, MAX_PAYLOAD_BYTES};
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{ClaimId, ClaimStatus, Json, Timestamp};
 use fluxus_store::Message;
@@ -53,8 +53,18 @@ impl Ended {
     fn answer(&self, waiter: &Waiter) -> Result<CoreMessage, CoreError> {
         let token = waiter.token.clone();
         if self.status == ClaimStatus::Succeeded {
-            let output = self.description(waiter.as_json, true, None)?.into();
-            return Ok(CoreMessage::TaskSucceeded { token, output, report: None });
+            let output: Json = self.description(waiter.as_json, true, None)?.into();
+            // As text its documents are written within a document, and two of them: that may be far
+            // more than a message carries.
+            if output.to_string().len() <= MAX_PAYLOAD_BYTES {
+                return Ok(CoreMessage::TaskSucceeded { token, output, report: None });
+            }
+            let cause = format!(
+                "the description of the execution {} has more than {MAX_PAYLOAD_BYTES} bytes",
+                self.claim_id
+            );
+            let error = "States.DataLimitExceeded".to_owned();
+            return Ok(CoreMessage::TaskFailed { token, error, cause, report: None });
         }
         let cause = self.cause(waiter.as_json)?;
         let error = "States.TaskFailed".to_owned();

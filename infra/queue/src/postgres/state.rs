@@ -5,7 +5,7 @@ use std::time::Duration;
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
 
-use super::{FAIR_TURNS, LARGER_BODIES, MIGRATION};
+use super::{BODIES, FAIR_TURNS, LARGER_BODIES, MIGRATION};
 use crate::{Burial, DeadLetter, DeadLetterId, Depth, QueueError, QueueName, Receipt};
 
 /// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
@@ -43,6 +43,8 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
     const HAS_FAIR_TURNS: &str = "
         SELECT FROM pg_attribute
          WHERE attrelid = 'fluxus_queue.message'::regclass AND attname = 'parked'";
+    const HAS_BODIES: &str = "
+        SELECT FROM pg_tables WHERE schemaname = 'fluxus_queue' AND tablename = 'body'";
     let mut session = database.session().await?;
     let tx = session.begin().await?;
     let lock: Param<'_> = (&SETUP_LOCK, Type::INT8);
@@ -52,7 +54,10 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
         tx.batch(MIGRATION).await?;
         return tx.commit().await;
     }
-    for (asked, missing) in [(HAS_LARGER_BODIES, LARGER_BODIES), (HAS_FAIR_TURNS, FAIR_TURNS)] {
+    // Each waits for whoever writes, so only where it is missing.
+    for (asked, missing) in
+        [(HAS_LARGER_BODIES, LARGER_BODIES), (HAS_FAIR_TURNS, FAIR_TURNS), (HAS_BODIES, BODIES)]
+    {
         if tx.query(asked, &[]).await?.is_empty() {
             tx.batch(missing).await?;
         }

@@ -4,7 +4,7 @@ use fluxus_postgres::Transaction;
 use fluxus_postgres::types::Type;
 use fluxus_schema::{BranchId, ClaimId};
 
-use super::{BranchRow, branch_columns};
+use super::{BranchRow, branch_columns, restored};
 use crate::columns::{Columns, integer};
 use crate::error::StoreError;
 use crate::store::Store;
@@ -83,7 +83,9 @@ pub async fn join(tx: &Transaction<'_>, parents: &[Join]) -> Result<Vec<BranchRo
         (&branches as _, Type::TEXT_ARRAY),
         (&revisions as _, Type::INT4_ARRAY),
     ];
-    tx.query(JOIN, &params).await?.iter().map(BranchRow::read).collect()
+    let rows = tx.query(JOIN, &params).await?;
+    let rows = rows.iter().map(BranchRow::read).collect::<Result<_, _>>()?;
+    restored(tx, rows).await
 }
 
 /// Opens pending children, the lowest positions first, and returns them as they are now. Those
@@ -129,7 +131,9 @@ pub async fn take_pending(
         (&revisions as _, Type::INT4_ARRAY),
         (&how_many as _, Type::INT4_ARRAY),
     ];
-    tx.query(TAKE, &params).await?.iter().map(BranchRow::read).collect()
+    let rows = tx.query(TAKE, &params).await?;
+    let rows = rows.iter().map(BranchRow::read).collect::<Result<_, _>>()?;
+    restored(tx, rows).await
 }
 
 impl Store {

@@ -9,12 +9,14 @@ use super::{BranchKey, BranchRow, ClaimContext, LoadedBranch, branch_columns};
 use crate::claim::{origin, seed, uuids};
 use crate::columns::Columns;
 use crate::error::StoreError;
+use crate::payload::{self, Slot};
 
 /// Locks branches in the order of their keys and reads them, each with its claim.
 ///
 /// The second list also brings every descendant that has not ended: with the root, the whole
 /// claim. A branch that is not there (joined, or its claim succeeded) is not in the answer. One
-/// statement; a claim's body is sent once, not once per branch.
+/// statement, and one more where a document is large; a claim's body is sent once, not once per
+/// branch.
 ///
 /// The claim is read as it was when the statement began, while a branch is the newest version that
 /// the wait for its lock led to. So whoever ends a claim must, in the same commit, change or delete
@@ -78,14 +80,25 @@ pub async fn lock(
         (&whole_ids as _, Type::UUID_ARRAY),
         (&whole_branches as _, Type::TEXT_ARRAY),
     ];
-    let mut loaded: Vec<LoadedBranch> = Vec::new();
+    let mut branches: Vec<BranchRow> = Vec::new();
+    let mut claims: Vec<ClaimContext> = Vec::new();
     for row in tx.query(LOCK, &params).await? {
         let branch = BranchRow::read(&row)?;
-        let claim = match loaded.last() {
-            Some(last) if last.row.claim_id == branch.claim_id => Arc::clone(&last.claim),
-            _ => Arc::new(context(&row)?),
-        };
-        loaded.push(LoadedBranch { row: branch, claim });
+        if claims.last().is_none_or(|last| last.claim_id != branch.claim_id) {
+            claims.push(context(&row)?);
+        }
+        branches.push(branch);
+    }
+    let bodies = claims.iter_mut().map(|claim| (claim.claim_id, Slot::Shared(&mut claim.body)));
+    let states = branches.iter_mut().map(|row| (row.claim_id, Slot::Own(&mut row.state)));
+    payload::restore(tx, bodies.chain(states).collect()).await?;
+    let mut claims = claims.into_iter().map(Arc::new).peekable();
+    let mut loaded: Vec<LoadedBranch> = Vec::with_capacity(branches.len());
+    // Both are in the order of the claims' ids.
+    for row in branches {
+        while claims.next_if(|claim| claim.claim_id < row.claim_id).is_some() {}
+        let Some(claim) = claims.peek().cloned() else { break };
+        loaded.push(LoadedBranch { row, claim });
     }
     Ok(loaded)
 }

@@ -10,6 +10,7 @@ use super::Origin;
 use crate::columns::Columns;
 use crate::error::StoreError;
 use crate::instant::stored;
+use crate::payload::{self, PayloadRow};
 
 /// A claim that comes in.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +45,8 @@ pub struct Inserted {
 /// Writes claims that are new, and finds those that are known; answers in the order given.
 ///
 /// A claim is known if the tenant has one with its idempotency key or with its id, in the table
-/// or earlier in `intakes`. One statement; a second one if some were known.
+/// or earlier in `intakes`. One statement; a second one if some were known, and one more if a body is
+/// so large that it becomes a payload.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] if a known claim vanished in between; safe to try again.
@@ -70,10 +72,12 @@ pub async fn insert(tx: &Transaction<'_>, intakes: &[Intake]) -> Result<Vec<Inse
     let ids: Vec<_> = intakes.iter().map(|intake| intake.claim_id.0).collect();
     let json =
         |text: Result<String, _>| text.map_err(|error: serde_json::Error| unwritable(&error));
-    let bodies: Vec<String> = intakes
-        .iter()
-        .map(|intake| json(serde_json::to_string(&intake.claim.body)))
-        .collect::<Result<_, _>>()?;
+    let mut payloads = Vec::new();
+    let mut bodies: Vec<String> = Vec::with_capacity(intakes.len());
+    for intake in intakes {
+        let body = json(serde_json::to_string(&intake.claim.body))?;
+        bodies.push(payload::take_apart(intake.claim_id, &intake.tenant, body, &mut payloads));
+    }
     let attributes: Vec<String> = intakes
         .iter()
         .map(|intake| json(serde_json::to_string(&intake.claim.attributes)))
@@ -111,6 +115,8 @@ pub async fn insert(tx: &Transaction<'_>, intakes: &[Intake]) -> Result<Vec<Inse
     for row in &rows {
         fresh.insert(Columns::new(row, "claim", &["claim_id"]).claim_id("claim_id")?);
     }
+    payloads.retain(|row: &PayloadRow| fresh.contains(&row.claim_id));
+    payload::put(tx, &payloads).await?;
     let known =
         if fresh.len() == intakes.len() { Known::default() } else { known(tx, intakes).await? };
     intakes.iter().map(|intake| known.answer(intake, &mut fresh)).collect()

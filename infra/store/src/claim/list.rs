@@ -39,7 +39,8 @@ pub struct ClaimFilter {
 }
 
 impl Store {
-    /// A page of claims, newest first.
+    /// A page of claims, newest first. What is large in their documents stays a reference: a page
+    /// holds many.
     ///
     /// The time of receipt is taken from the claim id (UUIDv7), by which all lists are ordered.
     ///

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::uuids;
 use crate::columns::Columns;
 use crate::error::StoreError;
+use crate::payload::{self, Slot};
 
 /// How a claim came to be that a recipe started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +71,11 @@ pub async fn hold(tx: &Transaction<'_>, ids: &[ClaimId]) -> Result<Vec<Namesake>
             received_at: row.timestamp("received_at")?,
         })
     };
-    tx.query(HOLD, &[(&uuids(ids), Type::UUID_ARRAY)]).await?.iter().map(read).collect()
+    let rows = tx.query(HOLD, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
+    let mut held: Vec<Namesake> = rows.iter().map(read).collect::<Result<_, StoreError>>()?;
+    let slots = held.iter_mut().map(|one| (one.claim_id, Slot::Shared(&mut one.body)));
+    payload::restore(tx, slots.collect()).await?;
+    Ok(held)
 }
 
 /// Notes who waits for which claims. One statement.

@@ -39,6 +39,7 @@ async fn everything(store: &fluxus_store::Store, n: usize) -> anyhow::Result<Cha
         set_timers: roots.iter().map(|row| timer_row(row, "new")).collect(),
         clear_timers: roots.iter().map(|row| (row.claim_id, "old".to_owned())).collect(),
         update: roots,
+        payloads: Vec::new(),
     })
 }
 

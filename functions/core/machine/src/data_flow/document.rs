@@ -52,7 +52,7 @@ pub(crate) fn effective_input(
         None => input,
         Some(template) => {
             let made = evaluate(stepper, reading, &input, |env| template.eval(env))?;
-            bounded(visit, &made)?;
+            bounded(stepper, visit, &made)?;
             made
         }
     };
@@ -113,7 +113,7 @@ pub(crate) fn leave(
         }
     };
     if !Arc::ptr_eq(&made, &visit.input) {
-        bounded(visit, &made)?;
+        bounded(stepper, visit, &made)?;
     }
     Ok(made)
 }
@@ -162,7 +162,7 @@ fn assigned(
     let made = evaluate(stepper, reading, document, |env| template.eval(env))?;
     let Value::Object(assigned) = Arc::unwrap_or_clone(made) else { return Ok(Map::new()) };
     for value in assigned.values() {
-        bounded(reading.visit, value)?;
+        bounded(stepper, reading.visit, value)?;
     }
     Ok(assigned)
 }

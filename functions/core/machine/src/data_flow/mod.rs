@@ -6,7 +6,6 @@ mod document;
 mod scalar;
 
 use fluxus_schema::TaskToken;
-use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use serde_json::Value;
 
 pub(crate) use document::{at_path, caught, effective_input, leave, selected_input};
@@ -116,8 +115,8 @@ pub(crate) fn runtime(visit: &Visit, error: &str, cause: &str) -> Failure {
 }
 
 /// Checks that a document which the visit made keeps the bound on payloads.
-pub(crate) fn bounded(visit: &Visit, made: &Value) -> Result<(), Failure> {
-    if !is_larger_than(made, MAX_PAYLOAD_BYTES) {
+pub(crate) fn bounded(stepper: &Stepper<'_>, visit: &Visit, made: &Value) -> Result<(), Failure> {
+    if !is_larger_than(made, stepper.context.max_payload_bytes) {
         return Ok(());
     }
     let cause = format!(

@@ -1,5 +1,6 @@
 //! A case as JSON: one execution with its mocks in, its end and its history out.
 
+use fluxus_schema::limits::SERVICE_PAYLOAD_BYTES;
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{ClaimId, Timestamp};
 use serde::Deserialize;
@@ -123,6 +124,7 @@ impl ExecutionContext {
             state_machine_name: name.to_owned(),
             region: Some("us-east-1".into()),
             seed: Seed::default(),
+            max_payload_bytes: SERVICE_PAYLOAD_BYTES,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The context object of a test.
 
+use fluxus_schema::limits::SERVICE_PAYLOAD_BYTES;
 use fluxus_schema::{ClaimId, Json, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -31,6 +32,7 @@ pub(super) fn execution(request: &TestStateRequest, input: Json) -> ExecutionCon
         state_machine_name: machine.to_owned(),
         region: Some("us-east-1".into()),
         seed: Seed::default(),
+        max_payload_bytes: SERVICE_PAYLOAD_BYTES,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a test is told, and the bounds it keeps.
 
-use fluxus_schema::limits::{MAX_CAUSE_CHARS, MAX_ERROR_CHARS, MAX_NAME_CHARS, MAX_PAYLOAD_BYTES};
+use fluxus_schema::limits::{
+    MAX_CAUSE_CHARS, MAX_ERROR_CHARS, MAX_NAME_CHARS, SERVICE_PAYLOAD_BYTES,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -246,8 +248,8 @@ fn no_longer(
 
 fn no_larger(found: &mut Vec<String>, field: &str, value: Option<&Value>) {
     let length = |value: &Value| value.as_str().map_or_else(|| value.to_string().len(), str::len);
-    if value.is_some_and(|value| length(value) > MAX_PAYLOAD_BYTES) {
-        found.push(violation(None, field, &too_long(MAX_PAYLOAD_BYTES)));
+    if value.is_some_and(|value| length(value) > SERVICE_PAYLOAD_BYTES) {
+        found.push(violation(None, field, &too_long(SERVICE_PAYLOAD_BYTES)));
     }
 }
 

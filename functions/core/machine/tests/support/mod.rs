@@ -12,6 +12,7 @@ use fluxus_machine::{
 };
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::{EventKey, EventKind, EventRow};
+use fluxus_schema::limits::SERVICE_PAYLOAD_BYTES;
 use fluxus_schema::{BranchId, ClaimId, Json, TaskToken, Timestamp};
 use serde_json::{Value, json};
 
@@ -72,6 +73,7 @@ pub fn context(input: Value) -> ExecutionContext {
         state_machine_name: "recipe".to_owned(),
         region: None,
         seed: Seed([7; 16]),
+        max_payload_bytes: SERVICE_PAYLOAD_BYTES,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fluxus_schema::Json;
 use fluxus_schema::history::{Details, EventKind};
-use fluxus_schema::limits::{MAX_BRANCHES, MAX_PAYLOAD_BYTES};
+use fluxus_schema::limits::{MAX_BRANCHES, SERVICE_PAYLOAD_BYTES};
 use serde_json::{Value, json};
 
 use super::{array, items, limit, port, selected};
@@ -158,7 +158,8 @@ fn batched(
     };
     let most = number(&batcher.max_items, "MaxItemsPerBatch")?.unwrap_or(u64::MAX);
     let bytes = number(&batcher.max_bytes, "MaxInputBytesPerBatch")?;
-    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(MAX_PAYLOAD_BYTES);
+    let bytes =
+        bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(SERVICE_PAYLOAD_BYTES);
     let reading = Reading::of(stepper, visit);
     let beside = match &batcher.input {
         Some(template) => {
@@ -179,7 +180,7 @@ fn batched(
     let mut size = around;
     let mut close = |rest: &mut Vec<Value>, item: &MapItem| {
         let batch = Arc::new(document(std::mem::take(rest)));
-        data_flow::bounded(visit, &batch)?;
+        data_flow::bounded(stepper, visit, &batch)?;
         let index = batches.len();
         batches.push((batch.clone(), MapItem { index, value: batch, ..item.clone() }));
         Ok::<_, Failed>(())

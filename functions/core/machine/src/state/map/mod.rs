@@ -86,7 +86,7 @@ fn selected(
     let Some(template) = &map.item_selector else { return Ok(item.value.clone()) };
     let reading = Reading { item: Some(item), ..Reading::of(stepper, visit) };
     let made = data_flow::evaluate(stepper, reading, input, |env| template.eval(env))?;
-    data_flow::bounded(visit, &made)?;
+    data_flow::bounded(stepper, visit, &made)?;
     Ok(made)
 }
 

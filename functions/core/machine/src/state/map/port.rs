@@ -10,7 +10,7 @@ use fluxus_schema::id::TaskAddress;
 use fluxus_schema::items::{
     FileContent, HeaderLocation, ItemsPage, ReadItems, ResultFile, WriteResults,
 };
-use fluxus_schema::limits::{MAX_BRANCHES, MAX_PAYLOAD_BYTES};
+use fluxus_schema::limits::{MAX_BRANCHES, SERVICE_PAYLOAD_BYTES};
 use fluxus_schema::{TaskToken, Timestamp};
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ use crate::effect::{Dispatch, Effect};
 use crate::env::Entropy as _;
 use crate::step::{Go, Input, Stepper};
 
-/// Bytes of results in one task: what a payload may hold, with room for what is around them.
-const PART_BYTES: usize = MAX_PAYLOAD_BYTES / 4 * 3;
+/// Bytes of results in one task: what the service's payload may hold, with room for what is around them.
+const PART_BYTES: usize = SERVICE_PAYLOAD_BYTES / 4 * 3;
 
 /// Has the first page of items read.
 pub(super) fn read(

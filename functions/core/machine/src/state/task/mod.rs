@@ -166,7 +166,7 @@ pub(crate) fn on_event(
         }
         Input::TaskSucceeded { token, output, .. } if is_attempt(&token) || is_callback(&token) => {
             start(stepper, resource, &mut task);
-            if let Err(failure) = data_flow::bounded(&visit, &output) {
+            if let Err(failure) = data_flow::bounded(stepper, &visit, &output) {
                 stepper.record(names.failed, with_failure(resource, &failure));
                 return Some(Go::Fail(visit, failure.into()));
             }
