@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fluxus_schema::problem::Problem;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,12 +13,19 @@ use serde_json::value::RawValue;
 
 use crate::args::Global;
 use crate::exit::{Exit, Usage};
+use crate::output::note;
 
 /// Longest time to make a connection. A server that is there answers much faster.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest time for an answer, beyond what the server was asked to wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a call is sent again that the server had no room for: a few minutes in all.
+const MAX_REFUSALS: u32 = 30;
+
+/// The longest that a server's `Retry-After` is heeded without asking anybody.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Most characters of an answer that is no problem document, shown with the error.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -255,12 +262,31 @@ impl Call<'_> {
         self
     }
 
-    /// Sends the call. It is never repeated: the caller knows whether that would be safe.
+    /// Sends the call, and again where the server says that it took nothing in and when to come
+    /// again (429 with `Retry-After`). Otherwise it is never repeated: the caller knows whether that
+    /// would be safe.
     ///
     /// # Errors
     /// [`ClientError`], each with what to do next.
     pub async fn send(self) -> Result<Document, ClientError> {
+        let mut refusals = 0;
+        loop {
+            match self.send_once().await {
+                Err((error, Some(after))) if refusals < MAX_REFUSALS => {
+                    refusals += 1;
+                    note(&format!("{error}. Trying again in {} s", after.as_secs()));
+                    tokio::time::sleep(after).await;
+                }
+                Err((error, _)) => return Err(error),
+                Ok(document) => return Ok(document),
+            }
+        }
+    }
+
+    /// With an error comes when to send it again, if that is safe.
+    async fn send_once(&self) -> Result<Document, (ClientError, Option<Duration>)> {
         let Self { client, method, url, body, wait } = self;
+        let (method, body) = (method.clone(), body.clone());
         let timeout = ANSWER_TIMEOUT + wait.unwrap_or_default();
         let mut request = client.http.request(method, url.clone()).timeout(timeout);
         if let Some(key) = &client.key {
@@ -272,17 +298,21 @@ impl Call<'_> {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let failed = |error: reqwest::Error| client.explain(&error, timeout);
+        let failed = |error: reqwest::Error| (client.explain(&error, timeout), None);
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
+        let again = retry_after(status, response.headers());
         let bytes = response.bytes().await.map_err(failed)?.to_vec();
         if status.is_success() {
-            return Ok(Document { bytes, url: url.into(), status });
+            return Ok(Document { bytes, url: url.to_string(), status });
         }
-        Err(match serde_json::from_slice::<Problem>(&bytes) {
+        let error = match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => ClientError::Strange { url: url.into(), status, body: beginning(&bytes) },
-        })
+            Err(_) => {
+                ClientError::Strange { url: url.to_string(), status, body: beginning(&bytes) }
+            }
+        };
+        Err((error, again))
     }
 }
 
@@ -310,6 +340,13 @@ impl Client {
         }
         ClientError::Unreachable { url, reason, refused }
     }
+}
+
+/// When a call may be sent again that was refused for want of room; nothing came of it then.
+fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    let after = Duration::from_secs(seconds);
+    (status == StatusCode::TOO_MANY_REQUESTS && after <= MAX_RETRY_AFTER).then_some(after)
 }
 
 fn is_loopback(url: &Url) -> bool {

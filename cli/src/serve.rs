@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fluxling_lambda::Endpoint;
-use fluxus_local::{ApiKeys, Auth, DatabaseChoice, Options, Progress, Role, System};
+use fluxus_local::{
+    ApiKeys, Auth, BacklogBounds, DatabaseChoice, MAX_BACKLOG, MAX_TENANT_BACKLOG, Options,
+    Progress, Role, System,
+};
 
 use crate::dev::{KEYS_VARIABLE, Signals, log, say, stop, told, with_option};
 use crate::exit::{Exit, Usage};
@@ -46,6 +49,9 @@ pub struct Args {
     /// What the built-in fluxlings may reach
     #[command(flatten)]
     pub reach: Reach,
+    /// When clients are told to come again
+    #[command(flatten)]
+    pub backlog: Backlog,
 }
 
 /// A part of the system.
@@ -73,6 +79,25 @@ pub struct Reach {
     /// such as that of `sam local start-lambda`; none without it
     #[arg(long, value_name = "URL", env = "FLUXUS_LAMBDA_URL")]
     pub lambda_url: Option<String>,
+}
+
+/// How many claims may wait to be evaluated; past it clients are told to come again.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Backlog {
+    /// How many claims may wait to be evaluated; past it clients are told to come again
+    #[arg(long, value_name = "CLAIMS", env = "FLUXUS_MAX_BACKLOG", default_value_t = MAX_BACKLOG,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_backlog: u64,
+    /// How many of one tenant may
+    #[arg(long, value_name = "CLAIMS", env = "FLUXUS_MAX_TENANT_BACKLOG",
+          default_value_t = MAX_TENANT_BACKLOG, value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_tenant_backlog: u64,
+}
+
+impl Backlog {
+    pub(crate) fn bounds(&self) -> BacklogBounds {
+        BacklogBounds { tenant: self.max_tenant_backlog, all: self.max_backlog }
+    }
 }
 
 impl Reach {
@@ -139,6 +164,7 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         }
     });
     args.reach.apply(&mut options)?;
+    options.backlog = args.backlog.bounds();
     let keys = std::env::var(KEYS_VARIABLE).unwrap_or_default();
     if !keys.is_empty() {
         options.auth = Auth::Keys(ApiKeys::parse(&keys)?);

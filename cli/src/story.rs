@@ -1,6 +1,7 @@
 //! A claim's history told as it happens: one readable line for each event that says something new.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use fluxus_schema::delegation::Delegation;
@@ -120,6 +121,12 @@ impl Story {
         Some(match event.kind {
             Kind::ClaimEvaluated => (PLAIN, evaluated(event)),
             Kind::TaskDelegated => delegated(event, strand.map_or(0, |strand| strand.failures)),
+            Kind::RetryDelayed => {
+                let details = event.details.get("retryDelayedEventDetails");
+                let ms = details.and_then(|details| details["delay_ms"].as_u64()).unwrap_or(0);
+                let more = span(Duration::from_millis(ms));
+                (UNSURE, format!("retry waits {more} longer: too many tasks fail at once"))
+            }
 
             Kind::ExecutionStarted => (PLAIN, format!("started{}", data(event, "input", " with "))),
             Kind::ExecutionSucceeded => {

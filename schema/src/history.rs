@@ -207,7 +207,8 @@ pub struct HistoryEvent {
     /// When, in UTC.
     #[schema(value_type = String, format = DateTime)]
     pub timestamp: Timestamp,
-    /// The service's name for it, or one of ours (`ClaimEvaluated`, `TaskDelegated`).
+    /// The service's name for it, or one of ours (`ClaimEvaluated`, `TaskDelegated`,
+    /// `RetryDelayed`).
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     pub kind: EventKind,
@@ -323,7 +324,8 @@ impl RowIds {
 
 macro_rules! kinds {
     ($($kind:ident $details:literal,)*) => {
-        /// Type of a history event: the service's, and `ClaimEvaluated` and `TaskDelegated`.
+        /// Type of a history event: the service's, and `ClaimEvaluated`, `TaskDelegated` and
+        /// `RetryDelayed`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[allow(missing_docs)] // The names are the service's; its API reference explains each.
         pub enum EventKind { $($kind,)* }
@@ -348,6 +350,7 @@ macro_rules! kinds {
 kinds! {
     ClaimEvaluated "claimEvaluatedEventDetails",
     TaskDelegated "taskDelegatedEventDetails",
+    RetryDelayed "retryDelayedEventDetails",
     ActivityFailed "activityFailedEventDetails",
     ActivityScheduled "activityScheduledEventDetails",
     ActivityScheduleFailed "activityScheduleFailedEventDetails",
@@ -415,7 +418,7 @@ kinds! {
 impl EventKind {
     /// Whether the service has no such event.
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::ClaimEvaluated | Self::TaskDelegated)
+        matches!(self, Self::ClaimEvaluated | Self::TaskDelegated | Self::RetryDelayed)
     }
 
     /// Whether this event ends an execution.

@@ -15,7 +15,7 @@ use crate::table::{Cell, Column, Table};
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Prints the whole history, oldest event first; --limit prints a part. The events are those of the
-Step Functions service, and two of Fluxus's own: ClaimEvaluated and TaskDelegated.
+Step Functions service, and Fluxus's own: ClaimEvaluated, TaskDelegated and RetryDelayed.
 
 Examples:
   fluxus claim history 01890a5d-ac96-774b-bcce-b302099a8057

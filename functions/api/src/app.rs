@@ -10,6 +10,7 @@ use fluxus_store::{DatabaseError, Enqueued, Message, Outbound, Store, Transactio
 use tokio::task::JoinHandle;
 
 use crate::auth::Auth;
+use crate::backlog::{Backlog, Bounds};
 use crate::entropy;
 use crate::intake::Intake;
 use crate::limits::Limits;
@@ -31,6 +32,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Bounds that depend on where this runs.
     pub limits: Limits,
+    /// How many claims may wait to be evaluated.
+    pub backlog: Bounds,
     /// How the end of a claim is heard of.
     pub hearing: Hearing,
 }
@@ -45,6 +48,7 @@ struct Inner {
     core_queue: QueueName,
     auth: Auth,
     limits: Limits,
+    backlog: Backlog,
     waiters: Waiters,
     intake: Intake,
     requests: Requests,
@@ -58,7 +62,7 @@ impl App {
     /// # Errors
     /// [`DatabaseError`] if notifications are to be heard and no connection can be had for it.
     pub async fn start(parts: Parts) -> Result<Self, DatabaseError> {
-        let Parts { store, outbound, core_queue, auth, limits, hearing } = parts;
+        let Parts { store, outbound, core_queue, auth, limits, backlog, hearing } = parts;
         match store.database().session().await {
             Ok(session) => {
                 if let Err(error) = fluxus_store::clock::agree(&session).await {
@@ -70,6 +74,7 @@ impl App {
         }
         let (waiters, waiting) = Waiters::start(store.clone(), hearing).await?;
         let (intake, writing) = Intake::start(store.clone(), outbound.clone(), core_queue.clone());
+        let backlog = Backlog::new(store.clone(), &outbound, core_queue.clone(), backlog);
         let tasks = Mutex::new(vec![waiting, writing]);
         let inner = Inner {
             store,
@@ -77,6 +82,7 @@ impl App {
             core_queue,
             auth,
             limits,
+            backlog,
             waiters,
             intake,
             requests: Requests::default(),
@@ -144,6 +150,10 @@ impl App {
 
     pub(crate) fn limits(&self) -> Limits {
         self.0.limits
+    }
+
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.0.backlog
     }
 
     pub(crate) fn intake(&self) -> &Intake {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Parts;
 use crate::auth::{ApiKeys, Auth, KEYS_VARIABLE};
+use crate::backlog::Bounds;
 use crate::gateway::Gateway;
 use crate::ingest::Ingest;
 use crate::lambda::LargeBodies;
@@ -34,6 +35,12 @@ pub const KEYS_SECRET_VARIABLE: &str = "FLUXUS_API_KEYS_SECRET";
 /// The claim of a token that names the tenant.
 pub const TENANT_CLAIM_VARIABLE: &str = "FLUXUS_TENANT_CLAIM";
 
+/// How many claims of one tenant may wait to be evaluated.
+pub const TENANT_BACKLOG_VARIABLE: &str = "FLUXUS_MAX_TENANT_BACKLOG";
+
+/// How many claims of all tenants may wait to be evaluated.
+pub const BACKLOG_VARIABLE: &str = "FLUXUS_MAX_BACKLOG";
+
 /// Set by AWS Lambda, and by what stands in for it.
 const LAMBDA_VARIABLE: &str = fluxus_lambda::RUNTIME_VARIABLE;
 
@@ -41,6 +48,7 @@ const LAMBDA_VARIABLE: &str = fluxus_lambda::RUNTIME_VARIABLE;
 #[derive(Debug, Clone)]
 pub struct Settings {
     database: fluxus_postgres::Settings,
+    backlog: Bounds,
     auth: Login,
     /// How it is served.
     pub footing: Footing,
@@ -50,6 +58,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct IngestSettings {
     database: fluxus_postgres::Settings,
+    backlog: Bounds,
 }
 
 /// Who may ask, as far as the environment alone says.
@@ -87,9 +96,13 @@ impl Settings {
     /// One error that names every variable that is missing or wrong.
     pub fn ingest_from_env() -> anyhow::Result<IngestSettings> {
         let mut wrong = Vec::new();
-        let database = fluxus_postgres::Settings::read(|name| std::env::var(name).ok(), &mut wrong);
-        let database = database.with_context(|| wrong.join("; "))?;
-        Ok(IngestSettings { database })
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let database = fluxus_postgres::Settings::read(variable, &mut wrong);
+        let backlog = bounds(variable, &mut wrong);
+        match database {
+            Some(database) if wrong.is_empty() => Ok(IngestSettings { database, backlog }),
+            _ => anyhow::bail!("{}", wrong.join("; ")),
+        }
     }
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
@@ -97,6 +110,7 @@ impl Settings {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let database = fluxus_postgres::Settings::read(variable, &mut wrong);
         let lambda = variable(LAMBDA_VARIABLE).is_some();
+        let backlog = bounds(variable, &mut wrong);
         let auth = auth(variable, lambda).map_err(|error| wrong.push(error)).ok();
         let listen = variable(LISTEN_VARIABLE).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
         let footing = match listen.parse() {
@@ -109,7 +123,7 @@ impl Settings {
         };
         match (database, auth, footing) {
             (Some(database), Some(auth), Some(footing)) if wrong.is_empty() => {
-                Ok(Self { database, auth, footing })
+                Ok(Self { database, backlog, auth, footing })
             }
             _ => anyhow::bail!("{}", wrong.join("; ")),
         }
@@ -135,6 +149,7 @@ impl Settings {
                     core_queue,
                     auth,
                     limits: Limits::BEHIND_API_GATEWAY,
+                    backlog: self.backlog,
                     hearing: Hearing::Poll,
                 }
             }
@@ -148,6 +163,7 @@ impl Settings {
                     core_queue,
                     auth,
                     limits: Limits::default(),
+                    backlog: self.backlog,
                     hearing: Hearing::Listen,
                 }
             }
@@ -165,8 +181,22 @@ impl IngestSettings {
         let (queue, bodies) = sqs().await?;
         let outbound = Outbound::Relayed { queue: queue.clone(), store: store.clone() };
         let (core, name) = (QueueName::new(CORE_QUEUE)?, QueueName::new(INGEST_QUEUE)?);
-        Ok((Ingest::new(store, outbound, core, queue, name), bodies))
+        Ok((Ingest::new(store, outbound, core, queue, name, self.backlog), bodies))
     }
+}
+
+/// How many claims may wait to be evaluated.
+fn bounds(variable: impl Fn(&str) -> Option<String>, wrong: &mut Vec<String>) -> Bounds {
+    let mut number = |name: &str, default| match variable(name).map(|text| (text.parse(), text)) {
+        None => default,
+        Some((Ok(number), _)) if number > 0 => number,
+        Some((_, text)) => {
+            wrong.push(format!("{name} is `{text}`, not a number of claims above 0"));
+            default
+        }
+    };
+    let Bounds { tenant, all } = Bounds::default();
+    Bounds { tenant: number(TENANT_BACKLOG_VARIABLE, tenant), all: number(BACKLOG_VARIABLE, all) }
 }
 
 /// Who may ask. Never everybody where the network may.
@@ -283,6 +313,14 @@ mod tests {
         for name in [URL_VARIABLE, LISTEN_VARIABLE, KEYS_VARIABLE] {
             assert!(text.contains(name), "{text}");
         }
+    }
+
+    #[test]
+    fn the_backlog_has_bounds() {
+        assert_eq!(read(&[URL]).expect("reads").backlog, Bounds::default());
+        let some = [URL, (BACKLOG_VARIABLE, "20"), (TENANT_BACKLOG_VARIABLE, "10")];
+        assert_eq!(read(&some).expect("reads").backlog, Bounds { tenant: 10, all: 20 });
+        assert!(refused(&[URL, (BACKLOG_VARIABLE, "0")]).contains(BACKLOG_VARIABLE));
     }
 
     #[test]

@@ -10,19 +10,25 @@
 //! gets one from its message, so that a message that is delivered twice is one claim. A document
 //! that is no claim goes to the dead letters with the reason; what fails for want of a database
 //! comes again.
+//!
+//! While too many claims wait to be evaluated nothing is received. A claim for which there is no room
+//! goes back to the end of the queue, as a new message with the same key, so that waiting never makes
+//! a dead letter of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fluxus_lambda::metrics::{count, took};
-use fluxus_queue::{Burial, Queue, QueueError, QueueName, Receipt, Receive, Received};
+use fluxus_queue::{Burial, Outgoing, Queue, QueueError, QueueName, Receipt, Receive, Received};
 use fluxus_schema::limits::MAX_REQUEST_BYTES;
 use fluxus_schema::{NewClaim, Tenant, Timestamp};
 use fluxus_store::{Intake as NewRow, Outbound, Store};
+use rand::Rng as _;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::{Backlog, Bounds};
 use crate::entropy;
 use crate::extract::{Document, parse};
 use crate::intake::Writer;
@@ -39,6 +45,13 @@ const VISIBILITY: Duration = Duration::from_secs(30);
 /// Pause of a worker after a receive that failed.
 const BACKOFF: Duration = Duration::from_secs(1);
 
+/// How long a claim stays away for which there is no room, in seconds; spread, so that those who
+/// come together do not come back together.
+const AWAY: std::ops::RangeInclusive<u64> = 30..=90;
+
+/// Pause of a worker while there is no room for claims.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
 /// What the idempotency key begins with that a message's id gives.
 const KEY_PREFIX: &str = "ingest:";
 
@@ -46,6 +59,7 @@ const KEY_PREFIX: &str = "ingest:";
 #[derive(Clone)]
 pub struct Ingest {
     writer: Writer,
+    backlog: Backlog,
     queue: Arc<dyn Queue>,
     name: QueueName,
 }
@@ -57,6 +71,9 @@ pub struct Ingested {
     pub done: Vec<Receipt>,
     /// Messages that hold no claim, and are dead letters now.
     pub buried: usize,
+    /// Messages for whose claims there was no room. They are on the queue again, as new ones, and
+    /// among those done.
+    pub put_back: usize,
     /// Messages that are to come again.
     pub failed: Vec<Receipt>,
 }
@@ -78,8 +95,10 @@ impl Ingest {
         core: QueueName,
         queue: Arc<dyn Queue>,
         name: QueueName,
+        bounds: Bounds,
     ) -> Self {
-        Self { writer: Writer { store, outbound, core }, queue, name }
+        let backlog = Backlog::new(store.clone(), &outbound, core.clone(), bounds);
+        Self { backlog, writer: Writer { store, outbound, core }, queue, name }
     }
 
     /// Says goodbye to the database.
@@ -97,10 +116,14 @@ impl Ingest {
         self.measure(&batch);
         let mut ingested = Ingested::default();
         let mut rejected = Vec::new();
+        let mut away = Vec::new();
         let mut part = Vec::new();
         let mut bytes = 0;
         for message in batch {
             match read(&message) {
+                Ok(row) if self.backlog.admit(&row.tenant).await.is_err() => {
+                    away.push((message, row));
+                }
                 Ok(row) => {
                     let more = message.body.len();
                     let is_full =
@@ -118,6 +141,7 @@ impl Ingest {
         }
         self.write(part, until, &mut ingested, &mut rejected).await;
         self.bury(rejected, until, &mut ingested).await;
+        self.put_back(away, until, &mut ingested).await;
         count("ClaimsRejected", &[], ingested.buried as u64);
         let labels = [("Queue", self.name.as_str())];
         count("MessagesFailed", &labels, ingested.failed.len() as u64);
@@ -179,6 +203,50 @@ impl Ingest {
         }
     }
 
+    /// Puts claims back on the queue for which there is no room. A copy keeps its claim's key: where
+    /// the original is not deleted, both are one claim.
+    async fn put_back(
+        &self,
+        away: Vec<(Received, NewRow)>,
+        until: Option<Instant>,
+        ingested: &mut Ingested,
+    ) {
+        if away.is_empty() {
+            return;
+        }
+        let (messages, rows): (Vec<_>, Vec<_>) = away.into_iter().unzip();
+        let receipts: Vec<_> = messages.into_iter().map(|message| message.receipt).collect();
+        let copies: Result<Vec<_>, serde_json::Error> =
+            rows.iter().map(|row| self.copy(row)).collect();
+        let sent = match copies {
+            Ok(copies) => in_time(until, self.queue.send(copies)).await,
+            Err(error) => {
+                tracing::error!(%error, "cannot write a claim");
+                None
+            }
+        };
+        match sent {
+            Some(Ok(())) => {
+                ingested.put_back = receipts.len();
+                ingested.done.extend(receipts);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(error = chain(&error), "claims without room come again");
+                ingested.failed.extend(receipts);
+            }
+            None => ingested.failed.extend(receipts),
+        }
+    }
+
+    fn copy(&self, row: &NewRow) -> Result<Outgoing, serde_json::Error> {
+        let mut document = serde_json::to_value(&row.claim)?;
+        document["tenant"] = serde_json::to_value(&row.tenant)?;
+        let away = Duration::from_secs(rand::rng().random_range(AWAY));
+        Ok(Outgoing::new(self.name.clone(), document.to_string())
+            .delayed(away)
+            .in_group(row.tenant.as_str()))
+    }
+
     fn measure(&self, batch: &[Received]) {
         if let Some(oldest) = batch.iter().map(|message| message.sent_at_ms).min() {
             let age = entropy::now().since(Timestamp::from_millis(oldest));
@@ -189,6 +257,12 @@ impl Ingest {
     /// Takes claims in until `shutdown`, as a long-lived process.
     pub async fn run(self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
+            if self.backlog.is_full().await {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(FULL_PAUSE) => continue,
+                }
+            }
             let request = Receive { max: MAX_INTAKE_BATCH, wait: WAIT, visibility: VISIBILITY };
             let received = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -227,7 +301,7 @@ fn read(message: &Received) -> Result<NewRow, Refusal> {
     let mut claim: NewClaim =
         claim.map_err(|error| Refusal::new(Kind::InvalidDocument, error.to_string()))?;
     claim.idempotency_key.get_or_insert_with(|| format!("{KEY_PREFIX}{}", message.id));
-    submission::check(&claim)?;
+    submission::check(&claim, message.body.len())?;
     Ok(submission::intake(tenant.unwrap_or_default(), claim, None))
 }
 

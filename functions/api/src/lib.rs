@@ -14,6 +14,7 @@
 
 mod app;
 pub mod auth;
+mod backlog;
 mod cursor;
 mod entropy;
 pub mod environment;
@@ -31,6 +32,7 @@ mod machine;
 mod nesting;
 mod observe;
 pub mod openapi;
+mod payloads;
 mod pollers;
 pub mod problem;
 mod requests;
@@ -41,6 +43,7 @@ pub mod waiters;
 
 pub use app::{App, Parts};
 pub use auth::{ApiKeys, Auth, AuthError, check_listen};
+pub use backlog::{Bounds as BacklogBounds, MAX_BACKLOG, MAX_TENANT_BACKLOG};
 pub use gateway::Gateway;
 pub use limits::Limits;
 pub use routes::router;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fluxus_schema::limits::{MAX_DEFINITION_BYTES, MAX_WAIT};
+use fluxus_schema::limits::{MAX_DEFINITION_BYTES, MAX_PAGE_BYTES, MAX_WAIT};
 
 /// Largest body of a request that puts a recipe: a definition plus the document around it.
 pub const MAX_RECIPE_BYTES: usize = MAX_DEFINITION_BYTES + 64 * 1024;
@@ -18,7 +18,7 @@ pub const MAX_HEADERS: usize = 100;
 /// client that dribbles bytes would otherwise hold a connection for ever.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take to send a body: 1 MiB at 35 KB/s.
+/// How long a client may take to send a body: 6 MiB at 200 KB/s.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most open connections. Each holds a buffer of [`MAX_HEADER_BYTES`] and a file descriptor;
@@ -73,15 +73,19 @@ pub const MIN_KEY_CHARS: usize = 16;
 pub struct Limits {
     /// Longest `Prefer: wait` that is honoured; a longer one is cut, and the answer says so.
     pub max_wait: Duration,
+    /// Most bytes of documents on a page of history or of an export. At least one event is on it.
+    pub max_page_bytes: usize,
 }
 
 impl Limits {
     /// API Gateway cuts a request at 29 s (REST) or 30 s (HTTP): answer before it does.
-    pub const BEHIND_API_GATEWAY: Self = Self { max_wait: Duration::from_secs(25) };
+    /// A function's answer has at most 6 MB, within which a document may take twice its size.
+    pub const BEHIND_API_GATEWAY: Self =
+        Self { max_wait: Duration::from_secs(25), max_page_bytes: 2 * 1024 * 1024 };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_wait: MAX_WAIT }
+        Self { max_wait: MAX_WAIT, max_page_bytes: MAX_PAGE_BYTES }
     }
 }

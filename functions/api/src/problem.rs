@@ -95,6 +95,8 @@ kinds! {
     InvalidClaim 422 "invalid-claim" "The claim is not valid",
     /// Step Functions: `InvalidOutput`.
     InvalidOutput 422 "invalid-output" "The task's output is not valid",
+    /// More claims wait to be evaluated than may.
+    TooManyClaims 429 "too-many-claims" "Too many claims wait to be evaluated",
     /// The headers are larger than their bound.
     HeadersTooLarge 431 "headers-too-large" "The headers are too large",
     /// A fault of Fluxus.
@@ -113,12 +115,29 @@ struct Inner {
     detail: Cow<'static, str>,
     faults: Vec<Fault>,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    /// Seconds after which the client may try again.
+    retry_after: Option<u32>,
 }
 
 impl Refusal {
     /// A refusal of this kind; `detail` says what went wrong this time and what to do next.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self(Arc::new(Inner { kind, detail: detail.into(), faults: Vec::new(), cause: None }))
+        Self(Arc::new(Inner {
+            kind,
+            detail: detail.into(),
+            faults: Vec::new(),
+            cause: None,
+            retry_after: None,
+        }))
+    }
+
+    /// The same refusal, with the number of seconds after which the client may try again.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        match Arc::try_unwrap(self.0) {
+            Ok(inner) => Self(Arc::new(Inner { retry_after: Some(seconds), ..inner })),
+            // Somebody else has it already, and it stays as it is.
+            Err(shared) => Self(shared),
+        }
     }
 
     /// A refusal of a document for these faults.
@@ -127,21 +146,23 @@ impl Refusal {
             1 => "1 fault was found; it is listed under `faults`".into(),
             n => format!("{n} faults were found; they are listed under `faults`").into(),
         };
-        Self(Arc::new(Inner { kind, detail, faults, cause: None }))
+        Self(Arc::new(Inner { kind, detail, faults, cause: None, retry_after: None }))
     }
 
     /// A failure that is not the client's fault. The client learns no more than a request id.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let cause = Some(cause.into());
         let detail = Cow::Borrowed("");
-        Self(Arc::new(Inner { kind: Kind::Internal, detail, faults: Vec::new(), cause }))
+        let (kind, faults, retry_after) = (Kind::Internal, Vec::new(), None);
+        Self(Arc::new(Inner { kind, detail, faults, cause, retry_after }))
     }
 
     /// A failure that may be over when the client tries again.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let cause = Some(cause.into());
         let detail = "the database cannot be reached or is overloaded; try again".into();
-        Self(Arc::new(Inner { kind: Kind::Unavailable, detail, faults: Vec::new(), cause }))
+        let (kind, faults, retry_after) = (Kind::Unavailable, Vec::new(), None);
+        Self(Arc::new(Inner { kind, detail, faults, cause, retry_after }))
     }
 
     /// The kind.
@@ -164,7 +185,7 @@ impl Refusal {
 
     /// Whether the fault is not the client's, and the same may succeed later.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self.0.kind, Kind::Internal | Kind::Unavailable)
+        matches!(self.0.kind, Kind::Internal | Kind::Unavailable | Kind::TooManyClaims)
     }
 
     /// The cause that only the log is told.
@@ -174,7 +195,7 @@ impl Refusal {
 
     /// The answer to the client, with a line in the log where the failure is ours.
     pub(crate) fn render(&self, request_id: &str) -> Response {
-        let Inner { kind, detail, faults, cause } = &*self.0;
+        let Inner { kind, detail, faults, cause, retry_after } = &*self.0;
         if let Some(cause) = cause {
             let error = chain(cause.as_ref());
             tracing::error!(request.id = request_id, error, "a request failed");
@@ -200,6 +221,9 @@ impl Refusal {
             Kind::Unauthenticated => drop(headers.insert(WWW_AUTHENTICATE, CHALLENGE)),
             Kind::Unavailable => drop(headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS)),
             _ => {}
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
         }
         response
     }

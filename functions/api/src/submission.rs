@@ -1,5 +1,6 @@
 //! A claim that comes in, over HTTP or on the ingest queue: the same checks for both.
 
+use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{NewClaim, Tenant};
 use fluxus_store::Intake;
@@ -10,8 +11,17 @@ use crate::problem::{Kind, Refusal};
 /// Checks the bounds of a claim, and what the search index cannot hold.
 ///
 /// # Errors
-/// [`Kind::InvalidClaim`], with every fault.
-pub(crate) fn check(claim: &NewClaim) -> Result<(), Refusal> {
+/// [`Kind::InvalidClaim`], with every fault; [`Kind::BodyTooLarge`] where that is one. `bytes` is
+/// the length of the text that the claim was read from.
+pub(crate) fn check(claim: &NewClaim, bytes: usize) -> Result<(), Refusal> {
+    // It cannot be larger than the text it was in.
+    let measured = if bytes > MAX_PAYLOAD_BYTES { claim.body.to_string().len() } else { 0 };
+    if measured > MAX_PAYLOAD_BYTES {
+        let detail = format!(
+            "the claim's body has {measured} bytes of JSON; the bound is {MAX_PAYLOAD_BYTES}"
+        );
+        return Err(Refusal::new(Kind::BodyTooLarge, detail));
+    }
     let mut faults = claim.faults();
     let zero = |(key, value): &(&String, &String)| key.contains('\0') || value.contains('\0');
     if claim.attributes.iter().any(|entry| zero(&entry)) {

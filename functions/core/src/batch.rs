@@ -21,6 +21,7 @@ use crate::planner::{Plan, Planner};
 use crate::prepared::{Loaded, load_recipes, prepare};
 use crate::recipes::Recipes;
 use crate::registry::{Answered, Registry};
+use crate::retries::Retries;
 
 /// How often a batch is tried that met something transient: a lost connection, a deadlock, another
 /// batch that was quicker. Past it the messages come back by their visibility timeout.
@@ -123,7 +124,12 @@ impl Core {
 
     fn stepper(&self) -> Stepper<'_> {
         let inner = &self.0;
-        Stepper { recipes: &inner.recipes, registry: &inner.registry, rides: self.rides() }
+        Stepper {
+            recipes: &inner.recipes,
+            registry: &inner.registry,
+            retries: &inner.retries,
+            rides: self.rides(),
+        }
     }
 
     /// Tells those whom it concerns what was committed.
@@ -131,6 +137,7 @@ impl Core {
         let Settled { enqueued, given, answered, ended, ends, transitions } = settled;
         measure::committed(&ends, transitions, &answered);
         self.0.registry.note(&given, &answered);
+        self.0.retries.note(&answered, clock::now());
         self.outbound().committed(enqueued).await;
         if ended {
             (self.0.parts.on_ended)();
@@ -259,6 +266,7 @@ async fn deal_again(
 pub(crate) struct Stepper<'a> {
     pub(crate) recipes: &'a Recipes,
     pub(crate) registry: &'a Registry,
+    pub(crate) retries: &'a Retries,
     /// See [`Core::rides`].
     pub(crate) rides: Option<Duration>,
 }
@@ -290,7 +298,7 @@ impl Stepper<'_> {
         load_recipes(ledger, self.recipes, &mut loaded).await?;
         let prepared = prepare(self.recipes, loaded, now)?;
         let peers = |tenant: &_| self.registry.peers(tenant);
-        let mut planner = Planner::new(&prepared, peers, now, self.rides);
+        let mut planner = Planner::new(&prepared, self.retries, peers, now, self.rides);
         items.iter().for_each(|item| planner.apply(item));
         let wanted = planner.wanted(items);
         if !wanted.is_empty() {

@@ -24,6 +24,7 @@ mod planner;
 mod prepared;
 mod recipes;
 mod registry;
+mod retries;
 mod sweep;
 pub mod worker;
 
@@ -59,6 +60,7 @@ struct Inner {
     parts: Parts,
     recipes: recipes::Recipes,
     registry: registry::Registry,
+    retries: retries::Retries,
 }
 
 impl Core {
@@ -70,7 +72,8 @@ impl Core {
         fluxus_store::clock::agree(&parts.store.session().await?).await?;
         let registry = registry::Registry::new(parts.sweeps);
         registry.refresh(&parts.store, &*parts.outbound.queue()).await?;
-        Ok(Self(Arc::new(Inner { parts, recipes: recipes::Recipes::default(), registry })))
+        let (recipes, retries) = (recipes::Recipes::default(), retries::Retries::default());
+        Ok(Self(Arc::new(Inner { parts, recipes, registry, retries })))
     }
 
     /// The queue that it takes messages from.

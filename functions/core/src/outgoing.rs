@@ -1,6 +1,7 @@
 //! From what the machine made to rows and messages.
 
 mod nested;
+mod retry;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::documents::Documents;
 use crate::error::CoreError;
 use crate::nested::{Ended, Outcomes};
 use crate::prepared::Subject;
+use crate::retries::Retries;
 
 /// Key of the timer that ends a claim that is out of time.
 const DEADLINE_TIMER: &str = "deadline";
@@ -45,6 +47,7 @@ pub(crate) struct Out<'a> {
     outcomes: &'a Outcomes,
     nested_ended: Vec<Ended>,
     peers: BTreeMap<Tenant, Vec<Peer>>,
+    retries: &'a Retries,
     given: BTreeMap<FluxlingName, i64>,
     changes: Changes,
     documents: Documents,
@@ -65,7 +68,7 @@ pub(crate) struct Done {
 impl<'a> Out<'a> {
     pub(crate) fn new(
         (now, rides): (Timestamp, Option<Duration>),
-        peers: BTreeMap<Tenant, Vec<Peer>>,
+        (peers, retries): (BTreeMap<Tenant, Vec<Peer>>, &'a Retries),
         outcomes: &'a Outcomes,
     ) -> Self {
         Self {
@@ -75,6 +78,7 @@ impl<'a> Out<'a> {
             outcomes,
             nested_ended: Vec::new(),
             peers,
+            retries,
             given: BTreeMap::new(),
             changes: Changes::default(),
             documents: Documents::default(),
@@ -149,6 +153,12 @@ impl<'a> Out<'a> {
                     }
                 }
                 Effect::Timer { due, watch } => {
+                    let after = execution.branch(&branch_id).map(|branch| &branch.status);
+                    let is_retry = matches!(after, Some(Status::AwaitingRetry { .. }));
+                    let due = match is_retry {
+                        true => self.retry(subject, (&branch_id, revision), due, &mut rows),
+                        false => due,
+                    };
                     if self.timer(subject, &branch_id, revision, due, watch)? {
                         timed.push(branch_id);
                     }
@@ -460,11 +470,22 @@ impl<'a> Out<'a> {
 
 /// Puts the decision beside the event that scheduled the task, which is the step's last.
 fn note_decision(rows: &mut [EventRow], branch_id: &BranchId, revision: u32, details: Details) {
+    note(rows, branch_id, revision, EventKind::TaskDelegated, details);
+}
+
+/// Puts an event of ours behind the last of a step.
+fn note(
+    rows: &mut [EventRow],
+    branch_id: &BranchId,
+    revision: u32,
+    kind: EventKind,
+    details: Details,
+) {
     let of_step = |row: &&mut EventRow| row.branch_id == *branch_id && row.revision == revision;
     if let Some(row) = rows.iter_mut().rev().find(of_step) {
         let position = u32::try_from(row.events.len()).unwrap_or(u32::MAX).saturating_sub(1);
         let previous = Some(EventKey { branch_id: branch_id.clone(), revision, position });
-        row.events.push(Event { kind: EventKind::TaskDelegated, previous, details });
+        row.events.push(Event { kind, previous, details });
     }
 }
 

@@ -19,6 +19,7 @@ use crate::nested::{Ended, Outcomes, Start};
 use crate::outgoing::{self, Out};
 use crate::prepared::{Prepared, Subject, read};
 use crate::registry::Answered;
+use crate::retries::Retries;
 
 /// Most branches that one state begins in one transaction. Each is a row, a history row and maybe
 /// a task; more would keep the batch's other claims waiting. The rest follow by messages.
@@ -47,6 +48,7 @@ pub(crate) struct Plan {
 pub(crate) struct Planner<'a> {
     runs: BTreeMap<ClaimId, Run<'a>>,
     peers: BTreeMap<Tenant, Vec<Peer>>,
+    retries: &'a Retries,
     answered: Vec<Answered>,
     now: Timestamp,
     /// See [`Core::rides`](crate::Core::rides).
@@ -66,6 +68,7 @@ struct Run<'a> {
 impl<'a> Planner<'a> {
     pub(crate) fn new(
         prepared: &'a Prepared,
+        retries: &'a Retries,
         peers: impl Fn(&Tenant) -> Vec<Peer>,
         now: Timestamp,
         rides: Option<Duration>,
@@ -84,7 +87,7 @@ impl<'a> Planner<'a> {
         for subject in prepared.values() {
             by_tenant.entry(subject.tenant.clone()).or_insert_with(|| peers(&subject.tenant));
         }
-        Self { runs, peers: by_tenant, answered: Vec::new(), now, rides }
+        Self { runs, peers: by_tenant, retries, answered: Vec::new(), now, rides }
     }
 
     /// Deals with one message. What does not fit any more is passed over: it was dealt with.
@@ -213,7 +216,8 @@ impl<'a> Planner<'a> {
     /// Puts together what the batch comes to. `outcomes` says what became of the executions to be
     /// started. Gives out tasks that nobody could be given before, where somebody can be now.
     pub(crate) fn finish(mut self, items: &[Item], outcomes: &Outcomes) -> Result<Plan, CoreError> {
-        let mut out = Out::new((self.now, self.rides), std::mem::take(&mut self.peers), outcomes);
+        let (peers, times) = (std::mem::take(&mut self.peers), (self.now, self.rides));
+        let mut out = Out::new(times, (peers, self.retries), outcomes);
         for item in items {
             if let CoreMessage::FluxlingAvailable { claim_id, branch_id } = &item.message
                 && let Some(run) = self.runs.get_mut(claim_id)
@@ -285,6 +289,7 @@ impl Run<'_> {
             tenant: self.subject.tenant.clone(),
             fluxling: report.fluxling.clone(),
             failed: error.is_some_and(|error| is_the_fluxlings(error)),
+            succeeded: error.is_none(),
             latency_ms: now.since(scheduled_at).as_secs_f64() * 1000.0,
         }))
     }

@@ -188,6 +188,8 @@ pub(crate) struct Answered {
     pub(crate) fluxling: FluxlingName,
     /// Whether the fluxling, rather than its work, failed.
     pub(crate) failed: bool,
+    /// Whether the task succeeded.
+    pub(crate) succeeded: bool,
     /// What the task asked for.
     pub(crate) capability: Option<Capability>,
     /// From delegation to answer, in milliseconds.

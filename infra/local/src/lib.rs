@@ -32,4 +32,4 @@ pub use system::{ListenError, System};
 
 // What the options are made of, so that callers need not name the crates behind them.
 pub use fluxling_http::Allowed;
-pub use fluxus_api::{ApiKeys, Auth};
+pub use fluxus_api::{ApiKeys, Auth, BacklogBounds, MAX_BACKLOG, MAX_TENANT_BACKLOG};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fluxling::Fluxling;
 use fluxling_http::Allowed;
-use fluxus_api::Auth;
+use fluxus_api::{Auth, BacklogBounds};
 use fluxus_schema::Tenant;
 
 /// Core workers where nobody says how many. Each works on one batch at a time, and a batch mostly
@@ -60,6 +60,8 @@ pub struct Options {
     pub items_folder: Option<PathBuf>,
     /// How many batches the core works on at a time.
     pub core_workers: usize,
+    /// How many claims may wait to be evaluated; past it clients are told to come again.
+    pub backlog: BacklogBounds,
     /// Told how the start goes.
     pub progress: Arc<dyn Fn(&Progress) + Send + Sync>,
 }
@@ -124,6 +126,7 @@ impl Options {
             http_allow: Vec::new(),
             items_folder: None,
             core_workers: DEFAULT_CORE_WORKERS,
+            backlog: BacklogBounds::default(),
             progress: Arc::new(|_| {}),
         }
     }

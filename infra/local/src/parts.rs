@@ -109,6 +109,7 @@ impl Parts {
             core_queue.clone(),
             Arc::new(queue.clone()),
             QueueName::new(INGEST_QUEUE)?,
+            options.backlog,
         );
         let app = App::start(fluxus_api::Parts {
             store: Store::new(postgres.api.clone()),
@@ -116,6 +117,7 @@ impl Parts {
             core_queue,
             auth: options.auth.clone(),
             limits: Limits::default(),
+            backlog: options.backlog,
             hearing: Hearing::Listen,
         });
         let app = app.await.context("start the API")?;

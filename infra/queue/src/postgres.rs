@@ -150,7 +150,10 @@ impl PostgresQueue {
         max: usize,
     ) -> Result<Taken, QueueError> {
         match receive::take_in(tx, &self.turns, queue, max).await? {
-            Taken::Messages(batch) => Ok(Taken::Messages(bodies::resolve_in(tx, batch).await?)),
+            Taken::Messages { messages, more } => {
+                let messages = bodies::resolve_in(tx, messages).await?;
+                Ok(Taken::Messages { messages, more })
+            }
             nothing @ Taken::Nothing { .. } => Ok(nothing),
         }
     }

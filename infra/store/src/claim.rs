@@ -1,5 +1,6 @@
 //! Claims: taking them in, finding them, and reading them for evaluation.
 
+mod backlog;
 mod insert;
 mod list;
 mod origin;

@@ -21,7 +21,7 @@ use crate::error::StoreError;
 pub struct PayloadRow {
     /// The claim that it is part of.
     pub claim_id: ClaimId,
-    /// Whose claim it is.
+    /// Whose claim it is; the claim's own row counts where it is there.
     pub tenant: Tenant,
     /// What it is.
     pub payload: Payload,
@@ -37,7 +37,9 @@ pub async fn put(on: &impl Connection, rows: &[PayloadRow]) -> Result<(), StoreE
     // direction.
     const PUT: &str = "-- put payloads
         INSERT INTO payload (claim_id, sha256, tenant, body, refers_to)
-        SELECT claim_id, sha256, tenant, body, string_to_array(refers_to, ' ')
+        SELECT claim_id, sha256,
+               coalesce((SELECT tenant FROM claim WHERE claim.claim_id = new.claim_id), tenant),
+               body, string_to_array(refers_to, ' ')
           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
                AS new (claim_id, sha256, tenant, body, refers_to)
          ORDER BY claim_id, sha256

@@ -24,7 +24,7 @@ use crate::submission;
 const LIST: &str = "claims";
 
 problems!(SubmitProblems: MalformedJson, NestingTooDeep, InvalidHeader, IncompleteBody,
-    BodyTooLarge, UnsupportedMediaType, InvalidDocument, InvalidClaim);
+    BodyTooLarge, UnsupportedMediaType, InvalidDocument, InvalidClaim, TooManyClaims);
 problems!(ReadProblems: InvalidParameter, ClaimDoesNotExist);
 problems!(ListProblems: InvalidParameter);
 problems!(CancelProblems: InvalidParameter, ClaimDoesNotExist, ClaimHasEnded, MalformedJson,
@@ -60,8 +60,9 @@ pub(crate) async fn submit(
     Document { value: mut claim, bytes }: Document<NewClaim>,
 ) -> Result<Response, Refusal> {
     claim.idempotency_key = headers::idempotency_key(&headers, claim.idempotency_key)?;
-    submission::check(&claim)?;
+    submission::check(&claim, bytes)?;
     let traceparent = headers::traceparent(&headers);
+    admit(&app, &tenant, &claim).await?;
     let intake = submission::intake(tenant, claim, traceparent);
     let claim_id = intake.claim_id;
     about_claim(claim_id);
@@ -95,6 +96,15 @@ pub(crate) async fn submit(
             answer.into_response()
         }
     })
+}
+
+/// Lets a claim in if there is room for it, or if it was let in before.
+async fn admit(app: &App, tenant: &Tenant, claim: &NewClaim) -> Result<(), Refusal> {
+    let Err(refusal) = app.backlog().admit(tenant).await else { return Ok(()) };
+    match &claim.idempotency_key {
+        Some(key) if app.store().is_known(tenant, key).await? => Ok(()),
+        _ => Err(refusal),
+    }
 }
 
 /// Read a claim.

@@ -13,6 +13,7 @@ use crate::App;
 use crate::cursor;
 use crate::extract::{Caller, Params, Segment};
 use crate::openapi::problems;
+use crate::payloads;
 use crate::problem::Refusal;
 
 /// Steps read with one query.
@@ -23,8 +24,9 @@ problems!(HistoryProblems: InvalidParameter, ClaimDoesNotExist);
 /// Read a claim's history, oldest first.
 ///
 /// The events have the names and details of the Step Functions service, and `ClaimEvaluated` and
-/// `TaskDelegated` beside them. Ids are consecutive over all pages, as
-/// `service_events_only` has it: use one setting for all pages.
+/// `TaskDelegated` and `RetryDelayed` beside them. Ids are consecutive over all pages, as
+/// `service_events_only` has it: use one setting for all pages. A page has fewer events where their
+/// documents are large.
 #[utoipa::path(
     get, path = "/v1/claims/{claim_id}/history", operation_id = "getClaimHistory", tag = "claims",
     params(
@@ -55,9 +57,10 @@ pub(crate) async fn history(
     params.finish()?;
     find(&app, &tenant, claim_id).await?;
     let mut events = page(&app, &tenant, claim_id, start, limit + 1, ours).await?;
-    let more = events.len() > limit;
+    let found = events.len();
     events.truncate(limit);
-    let next_cursor = more.then(|| cursor::seal(list, start + limit));
+    payloads::restore(&app, claim_id, &mut events).await?;
+    let next_cursor = (events.len() < found).then(|| cursor::seal(list, start + events.len()));
     Ok(Json(HistoryPage { events, next_cursor }))
 }
 

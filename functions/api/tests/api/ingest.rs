@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxus_api::Auth;
 use fluxus_api::ingest::Ingest;
 use fluxus_api::lambda::ingest_batch;
+use fluxus_api::{Auth, BacklogBounds};
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, Options};
 use fluxus_queue::sqs_event::SqsEvent;
@@ -27,11 +27,15 @@ fn name(text: &str) -> QueueName {
 
 /// The ingest as a Lambda function has it: one connection, the queues elsewhere.
 async fn function() -> (Api, Ingest, Arc<dyn Queue>) {
+    function_bounded(BacklogBounds::default()).await
+}
+
+async fn function_bounded(bounds: BacklogBounds) -> (Api, Ingest, Arc<dyn Queue>) {
     let api = api_on(Auth::Open, Options::ONE).await;
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
     let outbound = Outbound::Relayed { queue: queue.clone(), store: api.store.clone() };
     let (core, ingest) = (name(CORE_QUEUE), name(INGEST_QUEUE));
-    let ingest = Ingest::new(api.store.clone(), outbound, core, queue.clone(), ingest);
+    let ingest = Ingest::new(api.store.clone(), outbound, core, queue.clone(), ingest, bounds);
     (api, ingest, queue)
 }
 
@@ -123,6 +127,31 @@ async fn what_cannot_be_taken_in_now_comes_again() {
 }
 
 #[tokio::test]
+async fn claims_without_room_go_back_and_never_die() {
+    let (api, ingest, queue) = function_bounded(BacklogBounds { tenant: 2, all: 100 }).await;
+    put(&*queue, &[r#"{"type":"order.placed"}"#; 5]).await;
+    let batch = take(&*queue, INGEST_QUEUE).await;
+    let ids: Vec<_> = batch.iter().map(|message| format!("ingest:{}", message.id)).collect();
+    let ingested = ingest.handle(batch, None).await;
+    assert_eq!((ingested.done.len(), ingested.put_back, ingested.failed.len()), (5, 3, 0));
+    queue.delete(&name(INGEST_QUEUE), &ingested.done).await.expect("deletes");
+    assert_eq!(claims(&api, "default").await.len(), 2);
+    let depth = &queue.depth(&[name(INGEST_QUEUE)]).await.expect("a depth")[0];
+    assert_eq!((depth.ready, depth.delayed, depth.dead), (0, 3, 0));
+    // Another tenant has room, whatever this one did.
+    put(&*queue, &[r#"{"type":"order.placed","tenant":"acme"}"#]).await;
+    let ingested = ingest.handle(take(&*queue, INGEST_QUEUE).await, None).await;
+    assert_eq!((ingested.done.len(), ingested.put_back), (1, 0));
+    // The copies carry the keys of their originals.
+    let taken = claims(&api, "default").await;
+    assert!(
+        taken.iter().all(
+            |claim| ids.contains(&claim["idempotency_key"].as_str().expect("a key").to_owned())
+        )
+    );
+}
+
+#[tokio::test]
 async fn the_sample_event_is_taken_in() {
     let (api, ingest, _queue) = function().await;
     let path = format!("{}/../../tests/events/ingest.json", env!("CARGO_MANIFEST_DIR"));
@@ -139,7 +168,14 @@ async fn a_worker_takes_claims_in_from_the_queue_in_postgres() {
     let queue: Arc<dyn Queue> = Arc::new(api.queue.clone());
     let outbound = Outbound::Joined(api.queue.clone());
     let (core, own) = (name(CORE_QUEUE), name(INGEST_QUEUE));
-    let ingest = Ingest::new(api.store.clone(), outbound, core, queue.clone(), own);
+    let ingest = Ingest::new(
+        api.store.clone(),
+        outbound,
+        core,
+        queue.clone(),
+        own,
+        BacklogBounds::default(),
+    );
     let stop = CancellationToken::new();
     let working = tokio::spawn(ingest.run(stop.clone()));
     put(&*queue, &[r#"{"type":"order.placed"}"#, "bad"]).await;

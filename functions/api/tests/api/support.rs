@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use fluxus_api::{App, Auth, Hearing, Limits, Parts, router};
+use fluxus_api::{App, Auth, BacklogBounds, Hearing, Limits, Parts, router};
 use fluxus_postgres::{Database, Options};
 use fluxus_queue::{MIGRATION, PostgresQueue, PostgresQueueOptions, Queue, QueueName, Receive};
 use fluxus_schema::message::{CORE_QUEUE, CoreMessage};
@@ -41,6 +41,11 @@ pub async fn api_with(auth: Auth) -> Api {
 
 /// An API on such connections.
 pub async fn api_on(auth: Auth, options: Options) -> Api {
+    api_bounded(auth, options, BacklogBounds::default()).await
+}
+
+/// An API with such bounds of its backlog.
+pub async fn api_bounded(auth: Auth, options: Options, backlog: BacklogBounds) -> Api {
     let test = database().await;
     let database = Database::connect(test.url(), options).await.expect("a database");
     let unheard = PostgresQueueOptions { notify: false, ..PostgresQueueOptions::default() };
@@ -52,6 +57,7 @@ pub async fn api_on(auth: Auth, options: Options) -> Api {
         core_queue: QueueName::new(CORE_QUEUE).expect("a name"),
         auth,
         limits: Limits::default(),
+        backlog,
         hearing: if options.shared { Hearing::Poll } else { Hearing::Listen },
     };
     let app = App::start(parts).await.expect("starts");

@@ -23,6 +23,8 @@ pub enum Purpose {
     Nested,
     /// The name of a Map run.
     MapRun,
+    /// How long a retry waits for its turn.
+    Retry,
 }
 
 /// The random numbers of one step.

@@ -8,6 +8,7 @@ use fluxus_schema::{Json, TaskToken};
 use tokio::sync::mpsc;
 
 use super::intake::{Finished, Verdict, Whose};
+use super::outage::spread;
 use super::outcome::{BatchOutcome, Message, Reason};
 use super::{Shift, Worker};
 use crate::error::chain;
@@ -85,13 +86,14 @@ impl Group {
             Verdict::Expired => self.expired.extend(messages),
             Verdict::Later { token, after, error } => {
                 self.free.push(token);
-                self.hide.extend(messages.iter().map(|m| (m.receipt.clone(), after)));
+                self.hide.extend(messages.iter().map(|m| (m.receipt.clone(), spread(after))));
                 self.leave(messages, &Reason::RetryLater { after, error });
             }
             Verdict::Left(reason) => {
                 if reason == Reason::InProgress {
                     let wait = worker.busy_wait();
-                    self.hide.extend(messages.iter().map(|m| (m.receipt.clone(), wait)));
+                    let hidden = messages.iter().map(|m| (m.receipt.clone(), spread(wait)));
+                    self.hide.extend(hidden);
                 }
                 self.leave(messages, &reason);
             }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use fluxus_queue::bounds::MAX_VISIBILITY;
+
 use crate::error::chain;
 
 /// The wait after the first failure.
@@ -34,10 +36,8 @@ impl Outage {
         }
         self.failures = failures.saturating_add(1);
         let wait = FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST);
-        // Half fixed, half random, so that workers do not all come back at the same moment. The
-        // standard library seeds every hasher state differently, and no more is needed here.
-        let random = RandomState::new().hash_one(failures) % 1_000;
-        wait / 2 + (wait / 2).mul_f64(random as f64 / 1_000.0)
+        // Half fixed, half random, so that workers do not all come back at the same moment.
+        wait / 2 + (wait / 2).mul_f64(fraction())
     }
 
     /// Notes a success.
@@ -49,9 +49,34 @@ impl Outage {
     }
 }
 
+/// The part of a wait by which it may grow, so that what is put off together does not come back
+/// together.
+const SPREAD: f64 = 0.25;
+
+/// A wait for a message that is put off: never shorter than asked for, and up to a quarter longer.
+pub(super) fn spread(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + SPREAD * fraction()).min(MAX_VISIBILITY)
+}
+
+/// Any number below 1. The standard library seeds every hasher state differently, and no more is
+/// needed here.
+fn fraction() -> f64 {
+    (RandomState::new().hash_one(()) % 1_000) as f64 / 1_000.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_off_together_comes_back_spread() {
+        let wait = Duration::from_secs(100);
+        let waits: std::collections::BTreeSet<_> = (0..100).map(|_| spread(wait)).collect();
+        assert!(waits.len() > 10, "{waits:?}");
+        assert!(waits.iter().all(|one| *one >= wait && *one < wait * 5 / 4), "{waits:?}");
+        assert_eq!(spread(Duration::ZERO), Duration::ZERO);
+        assert_eq!(spread(MAX_VISIBILITY), MAX_VISIBILITY);
+    }
 
     #[test]
     fn waits_grow_to_a_bound() {

@@ -244,7 +244,7 @@ impl Strand {
             (Role::AbortsChildren, _) => self.aborted_children = true,
             (Role::Other, _) => {}
         }
-        if event.kind != EventKind::TaskDelegated {
+        if !matches!(event.kind, EventKind::TaskDelegated | EventKind::RetryDelayed) {
             self.last = Some(event.kind);
         }
         // A heartbeat, and a retry of a state that failed before it began its work, are steps too.

@@ -81,7 +81,7 @@ fn ends(claim_id: ClaimId) -> HistoryRow {
 
 fn timer(claim_id: ClaimId, due_at: fluxus_schema::Timestamp) -> TimerRow {
     let (queue, body) = ("core".to_owned(), "{}".to_owned());
-    TimerRow { claim_id, key: "/".to_owned(), tenant: tenant(), due_at, queue, body }
+    TimerRow { priority: 5, claim_id, key: "/".to_owned(), tenant: tenant(), due_at, queue, body }
 }
 
 fn token(claim_id: ClaimId, revision: u32) -> TaskToken {

@@ -10,6 +10,7 @@ use crate::sample::{
 
 fn timer_row(row: &BranchRow, name: &str) -> TimerRow {
     TimerRow {
+        priority: 5,
         claim_id: row.claim_id,
         key: name.to_owned(),
         tenant: tenant(),

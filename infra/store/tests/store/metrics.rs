@@ -17,6 +17,7 @@ async fn a_snapshot_counts_what_there_is() -> Done {
     let refused = intake(1, new_claim("u"));
     insert(&store, std::slice::from_ref(&refused)).await?;
     let timer = |key: &str, ms| TimerRow {
+        priority: 5,
         claim_id: ids[0],
         key: key.to_owned(),
         tenant: tenant(),

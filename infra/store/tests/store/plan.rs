@@ -99,6 +99,7 @@ async fn every_hot_query_goes_by_its_index() -> Done {
 
     let update: Vec<_> = (1..100).map(|n| stepped(&row(n * 7))).collect();
     let timer_of = |n: u128| TimerRow {
+        priority: 5,
         claim_id: id(n),
         key: "new".to_owned(),
         tenant: tenant(),
@@ -116,6 +117,7 @@ async fn every_hot_query_goes_by_its_index() -> Done {
         history: update.iter().map(|row| record(row, 0, &[])).collect(),
         set_timers: (1..50).map(timer_of).collect(),
         clear_timers: (50..100).map(|n| (id(n), "k".to_owned())).collect(),
+        payloads: Vec::new(),
         update,
     };
     in_tx!(store, |tx| changes::save(&tx, &all).await?);
@@ -196,6 +198,7 @@ async fn every_hot_query_goes_by_its_index() -> Done {
 async fn a_plan_made_on_empty_tables_fits_full_ones() -> Done {
     let store = store_with(Options { max_connections: 1, ..Options::default() }).await;
     let timer_of = |row: &fluxus_store::BranchRow| TimerRow {
+        priority: 5,
         claim_id: row.claim_id,
         key: "t".to_owned(),
         tenant: tenant(),

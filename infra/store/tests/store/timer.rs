@@ -9,6 +9,7 @@ async fn due_timers_are_taken_once_the_earliest_first() -> Done {
     let store = store().await;
     let id = running(&store, 1).await?[0];
     let row = |key: &str, ms| TimerRow {
+        priority: 5,
         claim_id: id,
         key: key.to_owned(),
         tenant: tenant(),

@@ -1,0 +1,81 @@
+//! Backpressure: too many claims wait to be evaluated.
+
+use fluxus_api::{ApiKeys, Auth, BacklogBounds};
+use fluxus_postgres::Options;
+use http::Method;
+use serde_json::json;
+
+use crate::support::{Answer, Api, api_bounded, with_json};
+
+const ACME: &str = "0123456789abcdef";
+const OTHER: &str = "fedcba9876543210";
+
+async fn api(tenant: u64, all: u64) -> Api {
+    let keys = ApiKeys::parse(&format!("{ACME}:acme,{OTHER}:other")).expect("keys");
+    api_bounded(Auth::Keys(keys), Options::default(), BacklogBounds { tenant, all }).await
+}
+
+async fn submit(api: &Api, key: &str, idempotency_key: &str) -> Answer {
+    let claim = json!({ "type": "a", "idempotency_key": idempotency_key });
+    let mut request = with_json(Method::POST, "/v1/claims", &claim);
+    let bearer = format!("Bearer {key}").parse().expect("a header");
+    request.headers_mut().insert("authorization", bearer);
+    api.send(request).await
+}
+
+#[tokio::test]
+async fn a_flood_is_its_tenants_own_matter() {
+    let api = api(5, 100).await;
+    for n in 0..5 {
+        submit(&api, ACME, &n.to_string()).await.expect(202);
+    }
+    let refused = submit(&api, ACME, "5").await.problem(429, "too-many-claims");
+    let seconds: u32 = refused.header("retry-after").parse().expect("seconds");
+    assert!((2..=10).contains(&seconds));
+    assert!(refused.detail().contains("the bound is 5"), "{}", refused.detail());
+    // What was accepted before is answered as before, and others have room.
+    let known = submit(&api, ACME, "3").await.expect(202);
+    assert_eq!(known.body["duplicate"], true);
+    submit(&api, OTHER, "0").await.expect(202);
+}
+
+#[tokio::test]
+async fn past_the_bound_for_all_those_who_hold_little_come_in() {
+    let api = api(1_000, 100).await;
+    for n in 0..100 {
+        submit(&api, ACME, &n.to_string()).await.expect(202);
+    }
+    submit(&api, ACME, "100").await.problem(429, "too-many-claims");
+    submit(&api, OTHER, "0").await.expect(202);
+    // It holds one of a hundred now, which is no little part any more.
+    submit(&api, OTHER, "1").await.problem(429, "too-many-claims");
+}
+
+#[tokio::test]
+async fn looks_are_shared_and_room_comes_back() {
+    let api = api(50, 100).await;
+    for n in 0..50 {
+        submit(&api, ACME, &n.to_string()).await.expect(202);
+    }
+    let before = api.store.database().statements_sent();
+    for _ in 0..100 {
+        let claim = json!({ "type": "a" });
+        let mut request = with_json(Method::POST, "/v1/claims", &claim);
+        let bearer = format!("Bearer {ACME}").parse().expect("a header");
+        request.headers_mut().insert("authorization", bearer);
+        api.send(request).await.problem(429, "too-many-claims");
+    }
+    let looks = api.store.database().statements_sent() - before;
+    assert!(looks < 20, "{looks} statements for 100 refusals");
+    // Another process of the core deals with them.
+    let session = api.store.session().await.expect("a session");
+    session.batch("DELETE FROM fluxus_queue.message; DELETE FROM claim").await.expect("deletes");
+    drop(session);
+    let mut again = tokio::time::interval(std::time::Duration::from_millis(20));
+    loop {
+        again.tick().await;
+        if submit(&api, ACME, "again").await.status == 202 {
+            break;
+        }
+    }
+}
