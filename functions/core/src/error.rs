@@ -70,6 +70,14 @@ impl CoreError {
     }
 }
 
+impl CoreError {
+    /// Whether the database or the queue failed, so that no message is at fault and none has to be
+    /// told from its neighbours.
+    pub(crate) fn is_outage(&self) -> bool {
+        self.is_transient() && !matches!(self, Self::Store(StoreError::Conflict { .. }))
+    }
+}
+
 /// An error with everything that led to it, on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -37,6 +37,10 @@ const BODIES_EVERY: Duration = Duration::from_secs(60);
 /// Pause after a failed receive or sweep; jitter keeps processes apart.
 const BACKOFF: Duration = Duration::from_millis(500);
 
+/// Failures in a row that are worth a line in the log: a deadlock, or a connection that was lost, is
+/// over by then.
+const PERSISTENT: u32 = 3;
+
 /// Runs `workers` workers and the sweep until `shutdown`, and returns once all batches that were
 /// taken are dealt with.
 pub async fn run(core: Core, workers: usize, shutdown: CancellationToken) {
@@ -65,13 +69,26 @@ async fn work(core: Core, shutdown: CancellationToken) {
 
 /// The queue is in the same database, so a batch is taken in the transaction that deals with it.
 async fn work_joined(core: &Core, queue: &PostgresQueue, shutdown: &CancellationToken) {
+    let mut failures: u32 = 0;
     while !shutdown.is_cancelled() {
-        match core.handle_next(queue, MAX_BATCH).await {
+        let next = core.handle_next(queue, MAX_BATCH).await;
+        failures = if next.is_ok() { 0 } else { failures.saturating_add(1) };
+        match next {
             Ok(Next::Handled) => {}
             Ok(Next::Nothing { next_in }) => {
                 tokio::select! {
                     () = shutdown.cancelled() => {}
                     () = queue.idle(core.core_queue(), next_in) => {}
+                }
+            }
+            // To receive the messages would count against them, and an outage of a minute would make
+            // dead letters of them all.
+            Err(error) if error.is_outage() => {
+                if failures == PERSISTENT {
+                    tracing::warn!(error = chain(&error), "cannot handle messages; trying on");
+                }
+                if failures > 1 {
+                    pause(backoff(), shutdown).await;
                 }
             }
             Err(error) => {

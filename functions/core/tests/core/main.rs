@@ -13,4 +13,5 @@ mod ends;
 mod joins;
 mod lambda;
 mod nested;
+mod outage;
 mod world;
