@@ -37,7 +37,8 @@ pub type Ledger = BTreeMap<String, (usize, String)>;
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    url: String,
+    /// Where the API is at the moment.
+    url: Arc<Mutex<String>>,
     /// Answers that nobody should get, whatever happens to the system.
     strange: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -45,13 +46,23 @@ pub struct Client {
 impl Client {
     pub fn new(listen: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
-        let url = format!("http://{listen}/v1");
+        let url = Arc::new(Mutex::new(format!("http://{listen}/v1")));
         Self { http: http.expect("a client"), url, strange: Arc::default() }
+    }
+
+    /// From now on, for all clones, the API is there.
+    pub fn go_to(&self, listen: &str) {
+        let mut url = self.url.lock().unwrap_or_else(PoisonError::into_inner);
+        *url = format!("http://{listen}/v1");
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.url.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Submits a claim and gives its id; none if it is not known whether it was accepted.
     async fn submit(&self, claim: &Value, key: &str) -> Option<String> {
-        let post = self.http.post(format!("{}/claims", self.url)).json(claim);
+        let post = self.http.post(self.url("claims")).json(claim);
         let answer = post.header("idempotency-key", key).send().await.ok()?;
         let status = answer.status().as_u16();
         let text = answer.text().await.ok()?;
@@ -65,7 +76,7 @@ impl Client {
 
     /// Puts a recipe; the system is well.
     pub async fn put_recipe(&self, recipe: &Recipe) {
-        let put = self.http.put(format!("{}/recipes/{}", self.url, recipe.name));
+        let put = self.http.put(self.url(&format!("recipes/{}", recipe.name)));
         let answer = put.json(&recipe.put()).send().await.expect("an answer");
         let status = answer.status();
         assert!(status.is_success(), "{}: {}", recipe.name, answer.text().await.expect("text"));
@@ -73,7 +84,7 @@ impl Client {
 
     /// Answers for a task; whether that was heard.
     async fn succeed(&self, token: &str, output: &Value) -> bool {
-        let post = self.http.post(format!("{}/tasks/{token}/succeed", self.url));
+        let post = self.http.post(self.url(&format!("tasks/{token}/succeed")));
         let Ok(answer) = post.json(&json!({ "output": output })).send().await else { return false };
         let status = answer.status().as_u16();
         // 4xx: nobody waits for it any more.

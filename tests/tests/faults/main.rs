@@ -21,6 +21,7 @@
 //! | `FLUXUS_FAULT_MINUTES` | minutes at least (0) |
 //! | `FLUXUS_FAULT_SEED` | repeats the faults and the claims of a run |
 //! | `FLUXUS_FAULT_ONLY` | one kind of fault beside the kills, by its name |
+//! | `FLUXUS_FAULT_OLD` | a commit, or a program `fluxus`, to run beside this version |
 //! | `FLUXUS_FAULT_KEEP` | a folder to work in that stays, with all logs |
 
 // Helpers of tests may fail loudly, wherever they stand.
@@ -32,6 +33,7 @@ mod faults;
 mod fluxlings;
 mod house;
 mod load;
+mod old;
 mod postgres;
 mod preload;
 mod process;

@@ -1,6 +1,7 @@
 //! The processes: started, killed, started again. Each is this program in another role.
 
 use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub enum Kind {
     Core(usize),
     Fluxlings,
     Rogue,
+    /// The whole system of a version before this one.
+    Old,
 }
 
 impl Kind {
@@ -41,6 +44,7 @@ impl Kind {
             Self::Core(number) => format!("core-{number}"),
             Self::Fluxlings => "fluxlings".to_owned(),
             Self::Rogue => "rogue".to_owned(),
+            Self::Old => "old".to_owned(),
         }
     }
 
@@ -54,6 +58,11 @@ impl Kind {
             Self::Core(_) => fluxus(&["core"]),
             Self::Fluxlings => vec!["fluxlings".to_owned(), database_url.to_owned()],
             Self::Rogue => vec!["rogue".to_owned(), database_url.to_owned()],
+            Self::Old => {
+                let listen = ["dev", "--no-example", "--listen", listen];
+                let args = [&listen[..], &["--database-url", database_url]].concat();
+                args.into_iter().map(str::to_owned).collect()
+            }
         }
     }
 }
@@ -90,6 +99,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
 /// A process, running or not. Dropped, it is killed.
 pub struct Process {
     pub kind: Kind,
+    program: PathBuf,
     house: House,
     database_url: String,
     listen: String,
@@ -100,7 +110,13 @@ impl Process {
     /// A process that is not started yet.
     pub fn new(kind: Kind, house: &House, database_url: &str, listen: &str) -> Self {
         let (database_url, listen) = (database_url.to_owned(), listen.to_owned());
-        Self { kind, house: house.clone(), database_url, listen, child: None }
+        let program = std::env::current_exe().expect("this program");
+        Self { kind, program, house: house.clone(), database_url, listen, child: None }
+    }
+
+    /// The system of an old program, with everything in one process.
+    pub fn old(program: PathBuf, house: &House, database_url: &str, listen: &str) -> Self {
+        Self { program, ..Self::new(Kind::Old, house, database_url, listen) }
     }
 
     /// Starts it, again and again until it is ready, with a clock that is off.
@@ -119,11 +135,13 @@ impl Process {
 
     /// Starts it without waiting for it.
     pub fn spawn(&self, clock_off_ms: i64) -> Child {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        let mut command = Command::new(&self.program);
         command.args(self.kind.args(&self.database_url, &self.listen)).kill_on_drop(true);
         for variable in ["DATABASE_URL", "FLUXUS_API_KEYS", "FLUXUS_HTTP_ALLOW"] {
             command.env_remove(variable);
         }
+        // Versions before this one go by the clocks of their machines.
+        let clock_off_ms = if self.kind == Kind::Old { 0 } else { clock_off_ms };
         command.env(CLOCK_VARIABLE, clock_off_ms.to_string()).env("RUST_BACKTRACE", "1");
         let log = self.house.log(&self.kind.name());
         let log = OpenOptions::new().append(true).create(true).open(log).expect("a log");
@@ -138,13 +156,19 @@ impl Process {
         };
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            if line.starts_with("Ready") {
+            // The old one says `REST at …`.
+            if line.starts_with("Ready") || line.starts_with("REST at") {
                 // What it says later is read too, so that it never waits for a reader.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return true;
             }
         }
         false
+    }
+
+    /// Where its API listens, if it has one.
+    pub fn listen(&self) -> &str {
+        &self.listen
     }
 
     /// Whether it ended though nobody killed it, and how.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fluxus_postgres::{Database, Options};
+use fluxus_store::{MIGRATIONS, Store};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -14,6 +15,7 @@ use crate::draws::Draws;
 use crate::faults::Fault;
 use crate::house::House;
 use crate::load::{Client, Load};
+use crate::old;
 use crate::postgres::Server;
 use crate::process::{Kind, Process};
 use crate::proxy::Proxy;
@@ -115,9 +117,23 @@ impl Run {
         let server = Server::start(house.path()).await;
         let proxy = Proxy::start(server.address()).await;
         let database_url = server.url_through(proxy.port());
+        let recipes = Arc::new(recipes::all());
+        let client = Client::new(&free_address());
+        let load = Load::start(&client, &recipes, seed, &house);
+        let mut old = None;
+        if let Some(program) = old::program(&house) {
+            let mut process = Process::old(program, &house, &database_url, &free_address());
+            process.start(0).await;
+            // Claims come in, and the tables change under them.
+            client.go_to(process.listen());
+            put_recipes(&client, &recipes).await;
+            load.go_on();
+            load.progress(PROGRESS).await;
+            old = Some(process);
+        }
         let two = Options { max_connections: 2, ..Options::default() };
         let database = Database::connect(server.url(), two).await.expect("Postgres answers");
-        fluxus_local::migrate(&database).await.expect("migrates");
+        migrate(&database).await;
         let listen = free_address();
         let mut processes = Vec::new();
         for kind in Kind::ALL {
@@ -125,12 +141,9 @@ impl Run {
             process.start(*draws.one_of(&CLOCKS_OFF_MS)).await;
             processes.push(process);
         }
-        let client = Client::new(&listen);
-        let recipes = Arc::new(recipes::all());
-        for recipe in recipes.iter() {
-            client.put_recipe(recipe).await;
-        }
-        let load = Load::start(&client, &recipes, seed, &house);
+        processes.extend(old);
+        client.go_to(&listen);
+        put_recipes(&client, &recipes).await;
         let server_url = watch::Sender::new(server.url().to_owned());
         let receiver = Receiver::start(server_url.subscribe(), Draws::new(!seed));
         let only = std::env::var("FLUXUS_FAULT_ONLY").ok();
@@ -155,7 +168,11 @@ impl Run {
         self.load.go_on();
         self.receiver.set_running(true);
         let fault = *self.draws.one_of(&self.faults);
-        let victims = *self.draws.one_of(&VICTIMS);
+        let mut victims = self.draws.one_of(&VICTIMS).to_vec();
+        // The old one too, every other time, where there is one.
+        if self.processes.len() > Kind::ALL.len() && number % 2 == 0 {
+            victims.push(Kind::ALL.len());
+        }
         let (from, to) = KILLED_AFTER_MS;
         let after = Duration::from_millis(self.draws.between(from, to));
         let names: Vec<_> = victims.iter().map(|at| self.processes[*at].kind.name()).collect();
@@ -166,12 +183,12 @@ impl Run {
         let (processes, draws, house) = (&mut self.processes, &self.draws, &self.house);
         let killing = async {
             sleep_until(Instant::now() + after).await;
-            for victim in victims {
+            for victim in &victims {
                 processes[*victim].kill().await;
             }
         };
         tokio::join!(fault.happen(server, proxy, house, draws), killing);
-        for victim in victims {
+        for victim in &victims {
             processes[*victim].start(*draws.one_of(&CLOCKS_OFF_MS)).await;
         }
         self.server_url.send_replace(self.server.url().to_owned());
@@ -214,6 +231,30 @@ impl Run {
         }
         self.server.stop().await;
         wrong
+    }
+}
+
+/// Brings the tables up to date, and further: as the next version may.
+async fn migrate(database: &Database) {
+    fluxus_local::migrate(database).await.expect("migrates");
+    let next = [
+        ("V9000__column", "ALTER TABLE claim ADD COLUMN of_the_future integer NOT NULL DEFAULT 0"),
+        (
+            "V9001__index",
+            "-- online: outside of a transaction\n\
+             DROP INDEX CONCURRENTLY IF EXISTS of_the_future;\n\
+             CREATE INDEX CONCURRENTLY of_the_future ON claim (of_the_future, claim_id);\n",
+        ),
+        ("V9002__table", "CREATE TABLE of_the_future_too (claim_id uuid PRIMARY KEY)"),
+    ];
+    let all: Vec<_> = MIGRATIONS.into_iter().chain(next).collect();
+    let applied = Store::new(database.clone()).apply_migrations(&all).await.expect("migrates");
+    assert_eq!(applied.len(), next.len());
+}
+
+async fn put_recipes(client: &Client, recipes: &[Recipe]) {
+    for recipe in recipes {
+        client.put_recipe(recipe).await;
     }
 }
 
