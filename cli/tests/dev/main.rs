@@ -1,4 +1,5 @@
-//! `fluxus dev` as a process: the examples over HTTP, `kill -9` at any moment, and how it ends.
+//! `fluxus dev` as a process: the examples over HTTP, `kill -9` at any moment, and how it ends; and
+//! its parts as processes of their own.
 
 // Helpers of tests may fail loudly, wherever they stand.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -7,6 +8,7 @@ mod client;
 mod examples;
 mod killed;
 mod load;
+mod parts;
 mod process;
 mod stopped;
 
