@@ -324,8 +324,7 @@ impl RowIds {
 
 macro_rules! kinds {
     ($($kind:ident $details:literal,)*) => {
-        /// Type of a history event: the service's, and `ClaimEvaluated`, `TaskDelegated` and
-        /// `RetryDelayed`.
+        /// Type of a history event: the service's, and five of our own before them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[allow(missing_docs)] // The names are the service's; its API reference explains each.
         pub enum EventKind { $($kind,)* }
@@ -351,6 +350,8 @@ kinds! {
     ClaimEvaluated "claimEvaluatedEventDetails",
     TaskDelegated "taskDelegatedEventDetails",
     RetryDelayed "retryDelayedEventDetails",
+    TaskRetried "taskRetriedEventDetails",
+    TaskSkipped "taskSkippedEventDetails",
     ActivityFailed "activityFailedEventDetails",
     ActivityScheduled "activityScheduledEventDetails",
     ActivityScheduleFailed "activityScheduleFailedEventDetails",
@@ -418,7 +419,14 @@ kinds! {
 impl EventKind {
     /// Whether the service has no such event.
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::ClaimEvaluated | Self::TaskDelegated | Self::RetryDelayed)
+        matches!(
+            self,
+            Self::ClaimEvaluated
+                | Self::TaskDelegated
+                | Self::RetryDelayed
+                | Self::TaskRetried
+                | Self::TaskSkipped
+        )
     }
 
     /// Whether this event ends an execution.

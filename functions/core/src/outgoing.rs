@@ -353,7 +353,7 @@ impl<'a> Out<'a> {
             Status::Failed { failure, .. } => {
                 self.end(subject, ClaimStatus::Failed, None, failure.clone(), false);
             }
-            Status::Stopped { status, failure } => {
+            Status::Stopped { status, failure, .. } => {
                 self.end(subject, *status, None, failure.clone(), false);
             }
             _ => {}

@@ -139,6 +139,8 @@ impl Run {
             region: None,
             seed: Seed::default(),
             max_payload_bytes: MAX_PAYLOAD_BYTES,
+            redrive_count: 0,
+            redriven_at: None,
         };
         simulate(&definition, &context, &self.mocks)
     }

@@ -15,6 +15,8 @@ use fluxus_schema::{
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::effect::Dispatch;
+use crate::operator::Handles;
+use crate::redrive::Resume;
 
 /// Values that states assign and later ones read as `$name`.
 pub type Variables = BTreeMap<String, Json>;
@@ -110,6 +112,9 @@ pub enum Status {
         start_at: StateName,
         /// What that state will get.
         input: Json,
+        /// Where it goes on instead, where its execution was redriven and it waits for its turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<Box<Resume>>,
     },
     /// A task was scheduled and is not answered.
     AwaitingTask {
@@ -152,6 +157,9 @@ pub enum Status {
         failure: Failure,
         /// Whether it failed in a Task, which the service notes once more when siblings abort.
         in_task: bool,
+        /// Where it goes on if its execution is redriven.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<Box<Resume>>,
     },
     /// It was stopped from outside.
     Stopped {
@@ -159,6 +167,9 @@ pub enum Status {
         status: ClaimStatus,
         /// Why.
         failure: Failure,
+        /// Where it goes on if its execution is redriven.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<Box<Resume>>,
     },
 }
 
@@ -305,7 +316,7 @@ impl Branch {
             item: None,
             execution: None,
             variables: Variables::new(),
-            status: Status::Pending { start_at, input },
+            status: Status::Pending { start_at, input, resume: None },
         }
     }
 
@@ -437,6 +448,19 @@ impl Branch {
     pub(crate) fn callback(&self) -> Option<&TaskToken> {
         match &self.status {
             Status::AwaitingTask { task, .. } => task.callback.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What an operator can do about it; none where it waits for no task.
+    pub fn handles(&self) -> Option<Handles> {
+        Handles::of(&self.status, self.revision)
+    }
+
+    /// Where it goes on if its execution is redriven; none where it cannot.
+    pub fn resume(&self) -> Option<&Resume> {
+        match &self.status {
+            Status::Failed { resume, .. } | Status::Stopped { resume, .. } => resume.as_deref(),
             _ => None,
         }
     }

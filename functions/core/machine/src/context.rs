@@ -32,6 +32,10 @@ pub struct ExecutionContext {
     /// The most bytes of JSON that a task, a state or an expression may give: that of Fluxus
     /// ([`fluxus_schema::limits::MAX_PAYLOAD_BYTES`]), or the service's.
     pub max_payload_bytes: usize,
+    /// How often it was redriven.
+    pub redrive_count: u32,
+    /// When it was redriven last.
+    pub redriven_at: Option<Timestamp>,
 }
 
 impl ExecutionContext {
@@ -53,10 +57,13 @@ impl ExecutionContext {
                 "StartTime": self.started_at,
                 "Name": self.name,
                 "RoleArn": self.role_arn.as_deref().unwrap_or_default(),
-                "RedriveCount": 0,
+                "RedriveCount": self.redrive_count,
             },
             "StateMachine": { "Id": self.state_machine_id, "Name": self.state_machine_name },
         });
+        if let Some(at) = self.redriven_at {
+            object["Execution"]["RedriveTime"] = json!(at);
+        }
         if let Some(child) = child {
             object["Execution"]["Id"] = format!("{}{}", self.id, child.first).into();
             object["Execution"]["Name"] = format!("{}{}", self.name, child.first).into();

@@ -4,6 +4,8 @@
 //! on, siblings that are aborted) is carried through here as far as those branches are at hand;
 //! where they are not, a [`Notice`] says whom to fetch. A simulation has all of them at hand.
 
+mod kept;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use fluxus_schema::claim::ClaimStatus;
@@ -29,6 +31,8 @@ pub struct Execution<'a> {
     /// Number of the last event, where all events are at hand.
     counted: Option<u64>,
     begin_at_most: usize,
+    /// Branches whose parent is told of their end, and decides whether they are kept.
+    told: HashMap<BranchId, Told>,
     made: Made,
 }
 
@@ -41,6 +45,9 @@ pub struct Made {
     pub updated: Vec<Branch>,
     /// Branches that are joined or aborted, and needed no more.
     pub deleted: Vec<BranchId>,
+    /// The same, with whatever is stored below them: they ended without success, and what was below
+    /// them was kept to be redriven.
+    pub deleted_trees: Vec<BranchId>,
     /// Events, by step.
     pub rows: Vec<EventRow>,
     /// What must happen outside, with the branch and the revision that asked for it.
@@ -90,6 +97,16 @@ fn is_of_family(id: &BranchId, parent: &BranchId, revision: u32) -> bool {
     own.is_some_and(|(started_at, _)| started_at.parse() == Ok(revision))
 }
 
+/// The branches that a parent started at `revision`, and those below them, from when it is to be
+/// told of their end until it decides what becomes of them. Nothing happens to them meanwhile.
+struct Told {
+    revision: u32,
+    /// Those at hand.
+    present: Vec<Slot>,
+    /// Of the parent's own: those that ended before a sibling failed, and were not fetched.
+    absent: Vec<BranchId>,
+}
+
 /// Parent and revision: what the ids of siblings have in common.
 type Family = (BranchId, u32);
 
@@ -128,6 +145,7 @@ impl<'a> Execution<'a> {
             clock: HybridTime::default(),
             counted: None,
             begin_at_most: begin_at_most.max(1),
+            told: HashMap::new(),
             made: Made::default(),
         }
     }
@@ -203,8 +221,15 @@ impl<'a> Execution<'a> {
             self.made.effects.push((id.clone(), revision, effect));
             return Ok(());
         }
-        let made = step(self.definition, self.context, &self.current(slot), input, now)?;
-        self.take(made);
+        let made = step(self.definition, self.context, &self.current(slot), input, now);
+        let made = match made {
+            Ok(made) => made,
+            Err(rejected) => {
+                self.put_back(id);
+                return Err(rejected);
+            }
+        };
+        self.take(made, now);
         self.run(now);
         Ok(())
     }
@@ -240,7 +265,7 @@ impl<'a> Execution<'a> {
         self.apply(&root, Input::Stopped { status, failure }, now)?;
         self.made.notices.clear();
         let below: Vec<_> = self.slots.keys().filter(|id| !id.is_root()).cloned().collect();
-        below.iter().for_each(|id| self.remove(id));
+        below.iter().for_each(|id| self.cut_off(id, now));
         Ok(())
     }
 
@@ -323,6 +348,10 @@ impl<'a> Execution<'a> {
         // its step.
         let mut joins: HashMap<BranchId, usize> = HashMap::new();
         while let Some((id, input)) = self.todo.pop_front() {
+            if let Input::Redriven { after, .. } = input {
+                self.redrive_one(&id, after, now);
+                continue;
+            }
             let Some(slot) = self.slots.get(&id) else { continue };
             let branch = self.current(slot);
             if matches!(input, Input::BranchesEnded { .. }) {
@@ -330,18 +359,19 @@ impl<'a> Execution<'a> {
                 *joined += 1;
                 if *joined > MAX_TRANSITIONS_PER_STEP {
                     let made = exhausted(self.definition, self.context, &branch, now);
-                    self.take(made);
+                    self.take(made, now);
                     continue;
                 }
             }
             // What is put on the list here fits where its branch stands.
-            if let Ok(made) = step(self.definition, self.context, &branch, input, now) {
-                self.take(made);
+            match step(self.definition, self.context, &branch, input, now) {
+                Ok(made) => self.take(made, now),
+                Err(_) => self.put_back(&branch.id),
             }
         }
     }
 
-    fn take(&mut self, made: Step) {
+    fn take(&mut self, made: Step, now: Timestamp) {
         let Step { branch, children, begin, effects, events, handover } = made;
         let id = branch.id.clone();
         let revision = branch.revision;
@@ -359,6 +389,9 @@ impl<'a> Execution<'a> {
             self.adopt(&id, revision, children, begin);
         }
         let ended = branch.has_ended();
+        if let Some(told) = self.told.remove(&id) {
+            self.keep_or_remove(told, &branch, now);
+        }
         let slot = self.slots.entry(id.clone());
         let slot = slot.or_insert(Slot { branch: branch.clone(), is_stored: false, changed: true });
         slot.branch = branch;
@@ -433,10 +466,10 @@ impl<'a> Execution<'a> {
         self.made.notices.retain(|notice| !notice.is_within(parent, revision));
         let mut ended = Vec::with_capacity(members.len());
         let mut open = Vec::new();
+        let mut absent = Vec::new();
         for id in &members {
             let Some(slot) = self.slots.get(id) else {
-                // One that ended before a sibling failed: it is not needed any more either.
-                self.made.deleted.push(id.clone());
+                absent.push(id.clone());
                 continue;
             };
             match ChildEnd::of(&slot.branch) {
@@ -444,22 +477,19 @@ impl<'a> Execution<'a> {
                 None => open.push(OpenChild::of(self.definition, &slot.branch)),
             }
         }
-        if open.is_empty() {
-            members.iter().for_each(|id| self.remove(id));
+        let succeeded = open.is_empty() && ended.iter().all(|end| end.outcome.is_ok());
+        // Where all succeeded there is nothing below them any more.
+        let present = if succeeded {
+            members
         } else {
             let whole = |id: &&BranchId| is_of_family(id, parent, revision);
-            let below: Vec<_> = self.slots.keys().filter(whole).cloned().collect();
-            below.iter().for_each(|id| self.remove(id));
-        }
+            self.slots.keys().filter(whole).cloned().collect()
+        };
+        let present: Vec<Slot> = present.iter().filter_map(|id| self.slots.remove(id)).collect();
+        // Whatever comes next sorts after all that they did: it led there, or is cut off by it.
+        let last = present.iter().map(|slot| slot.branch.at).max();
+        self.clock = self.clock.max(last.unwrap_or_default());
+        self.told.insert(parent.clone(), Told { revision, present, absent });
         Input::BranchesEnded { revision, ended, open }
-    }
-
-    /// Whatever comes next sorts after all that the branch did: it led there, or is cut off by it.
-    fn remove(&mut self, id: &BranchId) {
-        let Some(slot) = self.slots.remove(id) else { return };
-        self.clock = self.clock.max(slot.branch.at);
-        if slot.is_stored {
-            self.made.deleted.push(id.clone());
-        }
     }
 }

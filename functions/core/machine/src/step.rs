@@ -15,7 +15,9 @@ use crate::data_flow::{self, Evaluation, Failed};
 use crate::definition::{Definition, Flow, Kind, State, StateId, Then};
 use crate::effect::Effect;
 use crate::entropy::{Entropy, Purpose};
+use crate::operator::{self, Operator};
 use crate::probe::Probe;
+use crate::redrive::{self, Resume};
 use crate::retry;
 use crate::state::branches::{ChildEnd, OpenChild};
 use crate::state::{self, branches, task};
@@ -91,6 +93,29 @@ pub enum Input {
         /// Those that have not.
         open: Vec<OpenChild>,
     },
+    /// The execution goes on from where it ended without success.
+    Redriven {
+        /// The event that what the branch does now follows; none for the root, which records it.
+        after: Option<EventKey>,
+        /// Whether a state that failed through its branches begins them anew.
+        afresh: bool,
+    },
+    /// An operator has the task's attempt made again, or does not wait for the next one.
+    TaskRetried {
+        /// The branch's revision when it began to wait.
+        revision: u32,
+        /// Who asks for it, and why.
+        by: Operator,
+    },
+    /// An operator ends the task in place of who should have done it.
+    TaskSkipped {
+        /// The branch's revision when it began to wait.
+        revision: u32,
+        /// What counts as come of it.
+        output: Json,
+        /// Who asks for it, and why.
+        by: Operator,
+    },
     /// The execution is to end now.
     Stopped {
         /// `ABORTED` or `TIMED_OUT`.
@@ -143,7 +168,21 @@ pub fn step(
     let mut stepper = Stepper::new(definition, context, branch, now);
     let rejected = rejected(&branch.status, &input);
     let go = match (branch.status.clone(), input) {
-        (Status::Pending { start_at, input }, Input::Begin { after }) => {
+        (Status::Pending { resume: Some(resume), .. }, Input::Begin { after }) => {
+            redrive::resume(&mut stepper, *resume, after, false)
+        }
+        (
+            Status::Failed { resume: Some(resume), .. }
+            | Status::Stopped { resume: Some(resume), .. },
+            Input::Redriven { after, afresh },
+        ) => redrive::resume(&mut stepper, *resume, after, afresh),
+        (status, input @ (Input::TaskRetried { .. } | Input::TaskSkipped { .. })) => {
+            match operator::on_request(&mut stepper, status, input) {
+                Some(go) => go,
+                None => return Err(rejected),
+            }
+        }
+        (Status::Pending { start_at, input, resume: None }, Input::Begin { after }) => {
             stepper.begin(after);
             match definition.by_name.get(&start_at) {
                 Some(start_at) => Go::Enter(*start_at, input),
@@ -229,6 +268,11 @@ fn has_ended(status: &Status) -> bool {
 }
 
 impl Rejected {
+    /// The event does not fit where `branch` stands.
+    pub(crate) fn of(branch: &Branch, input: &Input) -> Self {
+        rejected(&branch.status, input)
+    }
+
     /// The event is for a branch that is gone: joined, aborted, or of an execution that ended.
     pub(crate) fn unknown(input: &Input) -> Self {
         Self { event: input.name(), status: "gone" }
@@ -247,6 +291,9 @@ impl Input {
             Self::TaskHeartbeat { .. } => "TaskHeartbeat",
             Self::TimerFired { .. } => "TimerFired",
             Self::BranchesEnded { .. } => "BranchesEnded",
+            Self::Redriven { .. } => "Redriven",
+            Self::TaskRetried { .. } => "TaskRetried",
+            Self::TaskSkipped { .. } => "TaskSkipped",
             Self::Stopped { .. } => "Stopped",
         }
     }
@@ -300,6 +347,8 @@ pub(crate) struct Stepper<'a> {
     pub(crate) assigned: Map<String, Value>,
     /// Notes that the branches of the state failed, unless it begins them again.
     pub(crate) branches_failed: Option<EventKind>,
+    /// Where the branch goes on if it fails now and is redriven later.
+    pub(crate) resume: Option<Resume>,
     /// The event that the next one follows.
     pub(crate) last: Option<EventKey>,
     /// Number of the last event.
@@ -331,6 +380,7 @@ impl<'a> Stepper<'a> {
             variables: branch.variables.clone(),
             assigned: Map::new(),
             branches_failed: None,
+            resume: None,
             last: branch.last.clone(),
             count: branch.events,
             children: Vec::new(),
@@ -381,7 +431,8 @@ impl<'a> Stepper<'a> {
     ) -> EventKey {
         let position = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
         self.events.push(Event { kind, previous, details });
-        self.count += 1;
+        // Causes name events by their number in the service's history, which has none of ours.
+        self.count += u64::from(!kind.is_ours());
         EventKey { branch_id: self.branch.id.clone(), revision: self.revision, position }
     }
 
@@ -423,6 +474,7 @@ impl<'a> Stepper<'a> {
                 Go::HandOn(visit) => self.finish_visit(visit, None),
                 Go::Result(visit, result) => self.finish_visit(visit, Some(result)),
                 Go::Leave(visit, output, then) => {
+                    self.resume = None;
                     self.exit(&visit, &output);
                     if let Some(probe) = self.probe {
                         probe.left(then);
@@ -435,6 +487,9 @@ impl<'a> Stepper<'a> {
                 }
                 Go::Fail(visit, failed) => match self.definition.state_named(&visit.state) {
                     Some(state) => {
+                        if self.resume.is_none() {
+                            self.resume = Some(Resume::State { visit: visit.clone() });
+                        }
                         let also = failed.also;
                         let failure = self.note_evaluation(state, &visit, failed);
                         if let Some(probe) = self.probe {
@@ -546,7 +601,8 @@ impl<'a> Stepper<'a> {
         if self.branch.begins_execution() {
             self.record(EventKind::ExecutionFailed, failure_details(&failure));
         }
-        Status::Failed { failure, in_task }
+        let resume = self.resume.take().map(Box::new);
+        Status::Failed { failure, in_task, resume }
     }
 
     fn stop(&mut self, how: ClaimStatus, failure: Failure) -> Go {
@@ -558,7 +614,8 @@ impl<'a> Stepper<'a> {
             };
             self.note(kind, failure_details(&failure), None);
         }
-        Go::Await(Status::Stopped { status: how, failure })
+        let resume = Resume::of(&self.branch.status);
+        Go::Await(Status::Stopped { status: how, failure, resume })
     }
 
     fn finish(self, before: &Branch, status: Status) -> Step {

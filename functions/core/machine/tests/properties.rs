@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use fluxus_machine::{
-    Branch, Definition, Effect, Execution, ExecutionContext, Failure, Input, Made, Mocks, Seed,
-    Status, simulate, step,
+    Branch, Definition, Effect, Execution, ExecutionContext, Failure, Input, Made, Mocks, Operator,
+    Resume, Seed, Status, simulate, step,
 };
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::EventKey;
@@ -132,7 +132,10 @@ enum Next {
     Fire(usize),
     FireEarly(usize),
     Again(usize),
+    Retry(usize),
+    Skip(usize),
     Stop,
+    Redrive,
 }
 
 fn next() -> impl Strategy<Value = Next> {
@@ -145,8 +148,11 @@ fn next() -> impl Strategy<Value = Next> {
         3 => n.clone().prop_map(Next::Callback),
         4 => n.clone().prop_map(Next::Fire),
         1 => n.clone().prop_map(Next::FireEarly),
-        4 => n.prop_map(Next::Again),
+        4 => n.clone().prop_map(Next::Again),
+        1 => n.clone().prop_map(Next::Retry),
+        1 => n.prop_map(Next::Skip),
         1 => Just(Next::Stop),
+        3 => Just(Next::Redrive),
     ]
 }
 
@@ -164,6 +170,8 @@ fn context(go: bool) -> ExecutionContext {
         region: None,
         seed: Seed([3; 16]),
         max_payload_bytes: SERVICE_PAYLOAD_BYTES,
+        redrive_count: 0,
+        redriven_at: None,
     }
 }
 
@@ -223,6 +231,7 @@ impl<'a> Run<'a> {
             Input::Stopped { status, failure } => {
                 execution.stop(*status, failure.clone(), self.now).is_ok()
             }
+            Input::Redriven { .. } => execution.redrive(self.now).is_ok(),
             input => execution.apply(id, input.clone(), self.now).is_ok(),
         };
         let mut notices = execution.take_notices();
@@ -271,7 +280,7 @@ impl<'a> Run<'a> {
 
     fn keep(&mut self, made: Made) {
         self.steps.push_str(&format!("{made:?}\n"));
-        let Made { inserted, updated, deleted, rows, effects, notices } = made;
+        let Made { inserted, updated, deleted, deleted_trees, rows, effects, notices } = made;
         assert_eq!(notices, vec![]);
         let mut last = None;
         for row in &rows {
@@ -300,6 +309,11 @@ impl<'a> Run<'a> {
             assert!(self.branches.remove(&id).is_some(), "{id} was not there");
             self.gone.insert(id);
         }
+        for id in deleted_trees {
+            let tree = |one: &BranchId| *one == id || one.is_below(&id);
+            self.branches.retain(|one, _| !tree(one));
+            self.gone.insert(id);
+        }
         for (id, revision, effect) in effects {
             match effect {
                 Effect::Dispatch(dispatch) => {
@@ -323,6 +337,9 @@ impl<'a> Run<'a> {
                 let waits = self.branches.get(&parent).is_some_and(|parent| {
                     matches!(parent.status, Status::AwaitingBranches { revision, .. }
                         if revision == of)
+                        // Or it failed through them, and they are kept to be redriven.
+                        || matches!(parent.resume(), Some(Resume::Branches { revision, .. })
+                            if *revision == of && branch.has_ended())
                 });
                 assert!(waits, "nobody waits for {}", branch.id);
             }
@@ -363,6 +380,13 @@ impl<'a> Run<'a> {
 
     fn has_ended(&self) -> bool {
         self.branches.get(&BranchId::root()).is_some_and(Branch::has_ended)
+    }
+
+    fn succeeded(&self) -> Vec<(BranchId, Branch)> {
+        let has_succeeded =
+            |(_, branch): &(&BranchId, &Branch)| matches!(branch.status, Status::Succeeded { .. });
+        let all = self.branches.iter().filter(has_succeeded);
+        all.map(|(id, branch)| (id.clone(), branch.clone())).collect()
     }
 
     fn on(&mut self, next: &Next) {
@@ -418,9 +442,46 @@ impl<'a> Run<'a> {
                     let again = self.give(&id, input.clone());
                     // Only a heartbeat, and the callback's own, count as often as they come.
                     assert!(
-                        !again || matches!(input, Input::TaskHeartbeat { .. }),
+                        !again
+                            || matches!(
+                                input,
+                                Input::TaskHeartbeat { .. }
+                                    | Input::Stopped { .. }
+                                    | Input::Redriven { .. }
+                            ),
                         "{input:?} was taken twice"
                     );
+                }
+            }
+            Next::Retry(n) | Next::Skip(n) => {
+                let ids: Vec<_> = self.branches.keys().cloned().collect();
+                let Some(id) = pick(&ids, n) else { return };
+                let handles = self.branches.get(&id).and_then(Branch::handles);
+                let Some(handles) = handles else { return };
+                let by = Operator { name: Some("ines".to_owned()), reason: None };
+                let revision = handles.revision;
+                let (input, may) = match next {
+                    Next::Retry(_) => (Input::TaskRetried { revision, by }, handles.can_retry),
+                    _ => {
+                        let output = json!("by hand").into();
+                        (Input::TaskSkipped { revision, output, by }, handles.can_skip)
+                    }
+                };
+                let is_task = matches!(self.branches[&id].status, Status::AwaitingTask { .. });
+                let taken = self.give(&id, input);
+                assert_eq!(taken, may && (is_task || taken), "{id} cannot be handled as it says");
+            }
+            Next::Redrive => {
+                let root = BranchId::root();
+                let failed = self.branches[&root].resume().is_some();
+                let before = self.succeeded();
+                let redriven = Input::Redriven { after: None, afresh: false };
+                assert_eq!(self.give(&root, redriven), failed);
+                // What had succeeded below a state that failed is not done again.
+                for (id, branch) in before {
+                    if let Some(now) = self.branches.get(&id) {
+                        assert_eq!(*now, branch, "{id} had succeeded, and changed");
+                    }
                 }
             }
             Next::Stop => {
@@ -455,8 +516,15 @@ proptest! {
         prop_assert_eq!(&run.steps, &twin.steps, "the same inputs made other steps");
         if run.has_ended() {
             let root = BranchId::root();
-            prop_assert_eq!(run.branches.keys().collect::<Vec<_>>(), [&root], "branches are left");
+            prop_assert!(run.branches.values().all(Branch::has_ended), "branches are left");
+            if let Status::Succeeded { .. } = run.branches[&root].status {
+                let left: Vec<_> = run.branches.keys().collect();
+                prop_assert_eq!(left, [&root], "branches are left");
+            }
             for (id, input) in run.taken.clone() {
+                if matches!(input, Input::Redriven { .. }) {
+                    continue;
+                }
                 prop_assert!(!run.give(&id, input), "something happened after the end");
             }
         }

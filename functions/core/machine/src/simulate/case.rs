@@ -125,6 +125,8 @@ impl ExecutionContext {
             region: Some("us-east-1".into()),
             seed: Seed::default(),
             max_payload_bytes: SERVICE_PAYLOAD_BYTES,
+            redrive_count: 0,
+            redriven_at: None,
         }
     }
 }

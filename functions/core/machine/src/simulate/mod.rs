@@ -183,7 +183,7 @@ impl Simulation<'_> {
         let (status, output, failure) = match root {
             Some(Status::Succeeded { output }) => (ClaimStatus::Succeeded, Some(output), None),
             Some(Status::Failed { failure, .. }) => (ClaimStatus::Failed, None, Some(failure)),
-            Some(Status::Stopped { status, failure }) => (status, None, Some(failure)),
+            Some(Status::Stopped { status, failure, .. }) => (status, None, Some(failure)),
             _ => (ClaimStatus::Running, None, None),
         };
         let events = number(self.rows, false);

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::branch::{Branch, Failure, MapItem, Status, Visit};
 use crate::definition::{Definition, Kind, StateId};
+use crate::redrive::Resume;
 use crate::state::map;
 use crate::step::{Go, Stepper};
 
@@ -66,7 +67,7 @@ impl ChildEnd {
     pub fn of(branch: &Branch) -> Option<Self> {
         let (outcome, in_task) = match &branch.status {
             Status::Succeeded { output } => (Ok(output.clone()), false),
-            Status::Failed { failure, in_task } => (Err(failure.clone()), *in_task),
+            Status::Failed { failure, in_task, .. } => (Err(failure.clone()), *in_task),
             _ => return None,
         };
         Some(Self {
@@ -99,7 +100,11 @@ pub(super) fn child(
         item: item.or_else(above),
         execution: stepper.branch.execution.clone(),
         variables: stepper.variables.clone(),
-        status: Status::Pending { start_at: stepper.definition.state(start).name.clone(), input },
+        status: Status::Pending {
+            start_at: stepper.definition.state(start).name.clone(),
+            input,
+            resume: None,
+        },
     }
 }
 
@@ -139,6 +144,7 @@ pub(crate) fn join(
     let is_map = state.is_some_and(|state| matches!(state.kind, Kind::Map(_)));
     let failed = ended.iter().filter(|child| child.outcome.is_err()).min_by_key(|child| child.at);
     if let Some(failed) = failed.cloned() {
+        stepper.resume = Resume::of(&stepper.branch.status).map(|resume| *resume);
         open.sort_by_key(|child| child.index);
         note_failure(stepper, &visit, &failed, &open, is_map);
         let failure = failed.outcome.err().unwrap_or_default();

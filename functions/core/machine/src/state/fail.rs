@@ -5,6 +5,7 @@
 use crate::branch::{Failure, Visit};
 use crate::data_flow;
 use crate::definition::Text;
+use crate::redrive::Resume;
 use crate::step::{Go, Stepper};
 
 pub(super) fn run(
@@ -18,7 +19,10 @@ pub(super) fn run(
     };
     let read = read(error).and_then(|error| Ok(Failure { error, cause: read(cause)? }));
     match read {
-        Ok(failure) => Go::End(failure.within_bounds(), false),
+        Ok(failure) => {
+            stepper.resume = Some(Resume::State { visit });
+            Go::End(failure.within_bounds(), false)
+        }
         Err(failed) => Go::Fail(visit, failed),
     }
 }

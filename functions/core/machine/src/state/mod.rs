@@ -3,7 +3,7 @@
 pub mod branches;
 mod choice;
 mod fail;
-mod map;
+pub(crate) mod map;
 mod parallel;
 mod pass;
 pub(crate) mod task;

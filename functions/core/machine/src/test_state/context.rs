@@ -33,6 +33,8 @@ pub(super) fn execution(request: &TestStateRequest, input: Json) -> ExecutionCon
         region: Some("us-east-1".into()),
         seed: Seed::default(),
         max_payload_bytes: SERVICE_PAYLOAD_BYTES,
+        redrive_count: 0,
+        redriven_at: None,
     }
 }
 

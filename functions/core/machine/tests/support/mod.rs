@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use expect_test::Expect;
 use fluxus_machine::{
     Attempt, Branch, Definition, Dispatch, Effect, Execution, ExecutionContext, Failure, Input,
-    Made, Rejected, Seed, Status,
+    Made, Operator, Rejected, Seed, Status,
 };
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::{EventKey, EventKind, EventRow};
@@ -44,6 +44,12 @@ pub enum On {
     Hold(&'static str),
     Stop,
     TimeOut,
+    /// The execution goes on where it ended.
+    Redrive,
+    /// An operator has the task of this branch tried again.
+    Again(&'static str),
+    /// An operator ends the task of this branch with this output.
+    Skip(&'static str, Value),
 }
 
 pub use On::*;
@@ -74,6 +80,8 @@ pub fn context(input: Value) -> ExecutionContext {
         region: None,
         seed: Seed([7; 16]),
         max_payload_bytes: SERVICE_PAYLOAD_BYTES,
+        redrive_count: 0,
+        redriven_at: None,
     }
 }
 
@@ -145,7 +153,9 @@ impl<'a> Run<'a> {
             Beat(name) => format!("> Beat {name}"),
             CallbackBeat(name) => format!("> CallbackBeat {name}"),
             Hold(name) => format!("> Hold {name}"),
-            Fire | FireEarly | FireOld | Pass(_) | Stop | TimeOut => format!("> {on:?}"),
+            Fire | FireEarly | FireOld | Pass(_) | Stop | TimeOut | Redrive => format!("> {on:?}"),
+            Again(branch) => format!("> Again {branch}"),
+            Skip(branch, output) => format!("> Skip {branch} {output}"),
         };
         self.say(&said);
         match on {
@@ -177,6 +187,24 @@ impl<'a> Run<'a> {
                 let stopped = self.execution.stop(status, failure, self.now);
                 self.note(stopped);
                 self.settle();
+            }
+            Redrive => {
+                let redriven = self.execution.redrive(self.now);
+                self.note(redriven);
+                self.settle();
+            }
+            Again(branch) | Skip(branch, _) => {
+                let id: BranchId = branch.parse().expect("a branch");
+                let handles = self.execution.branch(&id).and_then(Branch::handles);
+                let revision = handles.expect("a task").revision;
+                let by = Operator { name: Some("ines".into()), reason: Some("mended".into()) };
+                let input = match on {
+                    Skip(_, output) => {
+                        Input::TaskSkipped { revision, output: output.clone().into(), by }
+                    }
+                    _ => Input::TaskRetried { revision, by },
+                };
+                self.apply(&id, input);
             }
             Started(name) | Beat(name) | Ok(name, _) | Fail(name, ..) | Hold(name) => {
                 self.task(name, on);
@@ -372,7 +400,7 @@ impl<'a> Run<'a> {
                 format!("SUCCEEDED {}", self.without_tokens(&Value::clone(output)))
             }
             Status::Failed { failure, .. } => format!("FAILED {}", told(failure)),
-            Status::Stopped { status, failure } => format!("{status} {}", told(failure)),
+            Status::Stopped { status, failure, .. } => format!("{status} {}", told(failure)),
         };
         if !branch.variables.is_empty() {
             let _ = write!(text, " with {}", json!(branch.variables));

@@ -103,10 +103,10 @@ fn a_failed_branch_aborts_its_siblings() {
               12 <9 ParallelStateFailed
               13 <12 ExecutionFailed {"error":"E","cause":"b broke"}
               = / FAILED E: b broke
-              = /1.0 gone
-              = /1.1 gone
+              = /1.0 ABORTED -: -
+              = /1.1 FAILED E: b broke
             > Ok A "late"
-              rejected: TaskSucceeded does not fit a branch that is gone
+              rejected: TaskSucceeded does not fit a branch that is at its end
         "#]],
     );
 }
@@ -472,7 +472,7 @@ fn a_failed_map_can_be_tried_again() {
               19 <16 MapStateFailed
               20 <19 ExecutionFailed {"error":"E","cause":"twice"}
               = / FAILED E: twice
-              = /3.0 gone
+              = /3.0 FAILED E: twice
         "#]],
     );
 }
@@ -601,10 +601,8 @@ fn a_parallel_in_each_item_of_a_map() {
               29 <27 MapStateFailed
               30 <29 ExecutionFailed {"error":"E","cause":"deep down"}
               = / FAILED E: deep down
-              = /1.0/1.0 gone
-              = /1.0/1.1 gone
-              = /1.0 gone
-              = /1.1 gone
+              = /1.0 FAILED E: deep down
+              = /1.0/1.0 FAILED E: deep down
         "#]],
     );
 }

@@ -71,45 +71,44 @@ fn nothing_is_tolerated_unless_it_is_said() {
         &json!(["a", "b", "c"]),
         &script,
         &expect![[r#"
-        > Begin
-          1 <0 ExecutionStarted {"input":["a","b","c"]}
-          2 <0 MapStateEntered {"input":["a","b","c"],"name":"Each"}
-          3 <2 MapStateStarted {"length":3}
-          4 <3 MapRunStarted {"mapRunArn":"recipe:1/Each:7962ac42-e54a-4128-93fa-5d3b3fe0f360"}
-          5 <0 ExecutionStarted /1.0 {"input":"a"}
-          6 <0 TaskStateEntered /1.0 {"input":"a","name":"Item"}
-          7 <6 TaskScheduled /1.0 {"parameters":"a"}
-          8 <0 ExecutionStarted /1.1 {"input":"b"}
-          9 <0 TaskStateEntered /1.1 {"input":"b","name":"Item"}
-          10 <9 TaskScheduled /1.1 {"parameters":"b"}
-          11 <0 ExecutionStarted /1.2 {"input":"c"}
-          12 <0 TaskStateEntered /1.2 {"input":"c","name":"Item"}
-          13 <12 TaskScheduled /1.2 {"parameters":"c"}
-          ! dispatch Item "a"
-          ! dispatch Item "b"
-          ! dispatch Item "c"
-          = / awaits 3 branches in Each
-          = /1.0 awaits task Item
-          = /1.1 awaits task Item
-          = /1.2 awaits task Item
-        > Ok Item#0 1
-          14 <7 TaskStarted /1.0
-          15 <14 TaskSucceeded /1.0 {"output":1}
-          16 <15 TaskStateExited /1.0 {"name":"Item","output":1}
-          17 <16 ExecutionSucceeded /1.0 {"output":1}
-          = /1.0 SUCCEEDED 1
-        > Fail Item#1 Broken
-          18 <10 TaskStarted /1.1
-          19 <18 TaskFailed /1.1 {"error":"Broken","cause":"in two"}
-          20 <19 ExecutionFailed /1.1 {"error":"Broken","cause":"in two"}
-          21 <4 MapRunFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
-          22 <21 MapStateFailed
-          23 <22 ExecutionFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
-          = / FAILED States.ExceedToleratedFailureThreshold: The specified tolerated failure threshold was exceeded
-          = /1.0 gone
-          = /1.1 gone
-          = /1.2 gone
-    "#]],
+            > Begin
+              1 <0 ExecutionStarted {"input":["a","b","c"]}
+              2 <0 MapStateEntered {"input":["a","b","c"],"name":"Each"}
+              3 <2 MapStateStarted {"length":3}
+              4 <3 MapRunStarted {"mapRunArn":"recipe:1/Each:7962ac42-e54a-4128-93fa-5d3b3fe0f360"}
+              5 <0 ExecutionStarted /1.0 {"input":"a"}
+              6 <0 TaskStateEntered /1.0 {"input":"a","name":"Item"}
+              7 <6 TaskScheduled /1.0 {"parameters":"a"}
+              8 <0 ExecutionStarted /1.1 {"input":"b"}
+              9 <0 TaskStateEntered /1.1 {"input":"b","name":"Item"}
+              10 <9 TaskScheduled /1.1 {"parameters":"b"}
+              11 <0 ExecutionStarted /1.2 {"input":"c"}
+              12 <0 TaskStateEntered /1.2 {"input":"c","name":"Item"}
+              13 <12 TaskScheduled /1.2 {"parameters":"c"}
+              ! dispatch Item "a"
+              ! dispatch Item "b"
+              ! dispatch Item "c"
+              = / awaits 3 branches in Each
+              = /1.0 awaits task Item
+              = /1.1 awaits task Item
+              = /1.2 awaits task Item
+            > Ok Item#0 1
+              14 <7 TaskStarted /1.0
+              15 <14 TaskSucceeded /1.0 {"output":1}
+              16 <15 TaskStateExited /1.0 {"name":"Item","output":1}
+              17 <16 ExecutionSucceeded /1.0 {"output":1}
+              = /1.0 SUCCEEDED 1
+            > Fail Item#1 Broken
+              18 <10 TaskStarted /1.1
+              19 <18 TaskFailed /1.1 {"error":"Broken","cause":"in two"}
+              20 <19 ExecutionFailed /1.1 {"error":"Broken","cause":"in two"}
+              21 <4 MapRunFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
+              22 <21 MapStateFailed
+              23 <22 ExecutionFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
+              = / FAILED States.ExceedToleratedFailureThreshold: The specified tolerated failure threshold was exceeded
+              = /1.1 FAILED Broken: in two
+              = /1.2 ABORTED -: -
+        "#]],
     );
 }
 
@@ -176,51 +175,49 @@ fn what_is_tolerated_is_left_out() {
         &json!(["a", "b", "c"]),
         &script,
         &expect![[r#"
-        > Begin
-          1 <0 ExecutionStarted {"input":["a","b","c"]}
-          2 <0 MapStateEntered {"input":["a","b","c"],"name":"Each"}
-          3 <2 MapStateStarted {"length":3}
-          4 <3 MapRunStarted {"mapRunArn":"recipe:1/Each:7962ac42-e54a-4128-93fa-5d3b3fe0f360"}
-          5 <0 ExecutionStarted /1.0 {"input":"a"}
-          6 <0 TaskStateEntered /1.0 {"input":"a","name":"Item"}
-          7 <6 TaskScheduled /1.0 {"parameters":"a"}
-          8 <0 ExecutionStarted /1.1 {"input":"b"}
-          9 <0 TaskStateEntered /1.1 {"input":"b","name":"Item"}
-          10 <9 TaskScheduled /1.1 {"parameters":"b"}
-          11 <0 ExecutionStarted /1.2 {"input":"c"}
-          12 <0 TaskStateEntered /1.2 {"input":"c","name":"Item"}
-          13 <12 TaskScheduled /1.2 {"parameters":"c"}
-          ! dispatch Item "a"
-          ! dispatch Item "b"
-          ! dispatch Item "c"
-          = / awaits 3 branches in Each
-          = /1.0 awaits task Item
-          = /1.1 awaits task Item
-          = /1.2 awaits task Item
-        > Fail Item#0 Broken
-          14 <7 TaskStarted /1.0
-          15 <14 TaskFailed /1.0 {"error":"Broken","cause":"in two"}
-          16 <15 ExecutionFailed /1.0 {"error":"Broken","cause":"in two"}
-          = /1.0 FAILED Broken: in two
-        > Ok Item#1 1
-          17 <10 TaskStarted /1.1
-          18 <17 TaskSucceeded /1.1 {"output":1}
-          19 <18 TaskStateExited /1.1 {"name":"Item","output":1}
-          20 <19 ExecutionSucceeded /1.1 {"output":1}
-          = /1.1 SUCCEEDED 1
-        > Ok Item#2 2
-          21 <13 TaskStarted /1.2
-          22 <21 TaskSucceeded /1.2 {"output":2}
-          23 <22 TaskStateExited /1.2 {"name":"Item","output":2}
-          24 <23 ExecutionSucceeded /1.2 {"output":2}
-          25 <4 MapRunFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
-          26 <25 MapStateFailed
-          27 <26 ExecutionFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
-          = / FAILED States.ExceedToleratedFailureThreshold: The specified tolerated failure threshold was exceeded
-          = /1.0 gone
-          = /1.1 gone
-          = /1.2 gone
-    "#]],
+            > Begin
+              1 <0 ExecutionStarted {"input":["a","b","c"]}
+              2 <0 MapStateEntered {"input":["a","b","c"],"name":"Each"}
+              3 <2 MapStateStarted {"length":3}
+              4 <3 MapRunStarted {"mapRunArn":"recipe:1/Each:7962ac42-e54a-4128-93fa-5d3b3fe0f360"}
+              5 <0 ExecutionStarted /1.0 {"input":"a"}
+              6 <0 TaskStateEntered /1.0 {"input":"a","name":"Item"}
+              7 <6 TaskScheduled /1.0 {"parameters":"a"}
+              8 <0 ExecutionStarted /1.1 {"input":"b"}
+              9 <0 TaskStateEntered /1.1 {"input":"b","name":"Item"}
+              10 <9 TaskScheduled /1.1 {"parameters":"b"}
+              11 <0 ExecutionStarted /1.2 {"input":"c"}
+              12 <0 TaskStateEntered /1.2 {"input":"c","name":"Item"}
+              13 <12 TaskScheduled /1.2 {"parameters":"c"}
+              ! dispatch Item "a"
+              ! dispatch Item "b"
+              ! dispatch Item "c"
+              = / awaits 3 branches in Each
+              = /1.0 awaits task Item
+              = /1.1 awaits task Item
+              = /1.2 awaits task Item
+            > Fail Item#0 Broken
+              14 <7 TaskStarted /1.0
+              15 <14 TaskFailed /1.0 {"error":"Broken","cause":"in two"}
+              16 <15 ExecutionFailed /1.0 {"error":"Broken","cause":"in two"}
+              = /1.0 FAILED Broken: in two
+            > Ok Item#1 1
+              17 <10 TaskStarted /1.1
+              18 <17 TaskSucceeded /1.1 {"output":1}
+              19 <18 TaskStateExited /1.1 {"name":"Item","output":1}
+              20 <19 ExecutionSucceeded /1.1 {"output":1}
+              = /1.1 SUCCEEDED 1
+            > Ok Item#2 2
+              21 <13 TaskStarted /1.2
+              22 <21 TaskSucceeded /1.2 {"output":2}
+              23 <22 TaskStateExited /1.2 {"name":"Item","output":2}
+              24 <23 ExecutionSucceeded /1.2 {"output":2}
+              25 <4 MapRunFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
+              26 <25 MapStateFailed
+              27 <26 ExecutionFailed {"error":"States.ExceedToleratedFailureThreshold","cause":"The specified tolerated failure threshold was exceeded"}
+              = / FAILED States.ExceedToleratedFailureThreshold: The specified tolerated failure threshold was exceeded
+              = /1.2 SUCCEEDED 2
+        "#]],
     );
 }
 

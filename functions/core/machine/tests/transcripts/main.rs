@@ -13,6 +13,7 @@ mod callback;
 mod distributed;
 mod flow;
 mod jsonata;
+mod redrive;
 mod retry;
 mod service;
 mod stop;

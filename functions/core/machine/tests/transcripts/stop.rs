@@ -116,10 +116,10 @@ fn at_branches() {
             > Stop
               7 <0 ExecutionAborted {"error":"Cancelled","cause":"by the test"}
               = / ABORTED Cancelled: by the test
-              = /1.0 gone
-              = /1.1 gone
+              = /1.0 ABORTED -: -
+              = /1.1 ABORTED -: -
             > Ok Do "late"
-              rejected: TaskSucceeded does not fit a branch that is gone
+              rejected: TaskSucceeded does not fit a branch that is at its end
         "#]],
     );
 }

@@ -17,6 +17,7 @@ use crate::data_flow::{self, Failed, Reading};
 use crate::definition::{Batcher, Distributed, Flow, Map, Share, State, Transformation};
 use crate::entropy::{Entropy, Purpose};
 use crate::intrinsic;
+use crate::redrive::Resume;
 use crate::state::branches::{self, ChildEnd};
 use crate::state::or_fail;
 use crate::step::{Go, Stepper, failure_details};
@@ -218,6 +219,7 @@ pub(crate) fn join(
     ended.sort_by_key(|child| child.index);
     let failures = ended.iter().filter(|child| child.outcome.is_err()).count();
     if tolerated.is_exceeded(failures, ended.len()) {
+        stepper.resume = Resume::of(&stepper.branch.status).map(|resume| *resume);
         let cause = "The specified tolerated failure threshold was exceeded";
         let failure = Failure::new("States.ExceedToleratedFailureThreshold", cause);
         return failed(stepper, &visit, failure);
@@ -319,7 +321,7 @@ fn run_name(stepper: &Stepper<'_>, visit: &Visit) -> String {
 }
 
 /// The id of the run: an ARN in a simulation.
-fn run_id(stepper: &Stepper<'_>, distributed: &Distributed, visit: &Visit) -> String {
+pub(crate) fn run_id(stepper: &Stepper<'_>, distributed: &Distributed, visit: &Visit) -> String {
     let machine = stepper.context.state_machine_id.replace(":stateMachine:", ":mapRun:");
     let label = distributed.label.as_deref().unwrap_or(&visit.state);
     format!("{machine}/{label}:{}", run_name(stepper, visit))

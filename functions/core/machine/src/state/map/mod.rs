@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{branches, or_fail};
 use crate::branch::{MapItem, Visit};
 use crate::data_flow::{self, Failed, Reading};
-use crate::definition::{Flow, Items, ItemsTemplate, Map, State};
+use crate::definition::{Flow, Items, ItemsTemplate, Kind, Map, State};
 use crate::step::{Go, Stepper};
 
 pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Visit) -> Go {
@@ -63,6 +63,20 @@ pub(super) fn run(stepper: &mut Stepper<'_>, state: &State, map: &Map, visit: Vi
         branches::note_iterations(stepper);
         Ok(branches::wait(stepper, visit.clone(), length))
     })
+}
+
+/// How many of the items of a Map that is visited may be at work at a time, of `total`.
+pub(crate) fn at_a_time(
+    stepper: &Stepper<'_>,
+    state: &State,
+    visit: &Visit,
+    total: usize,
+) -> usize {
+    let Kind::Map(map) = &state.kind else { return total };
+    let limit = data_flow::selected_input(stepper, state, visit)
+        .and_then(|input| limit(stepper, map, visit, &input));
+    let limit = limit.ok().and_then(|limit| usize::try_from(limit).ok());
+    limit.filter(|limit| *limit > 0).unwrap_or(total)
 }
 
 /// How many items may be at work at a time; 0 stands for no limit.

@@ -283,6 +283,22 @@ fn ask(stepper: &mut Stepper<'_>, visit: Visit, to: &PortResource, port: Port) -
     Go::Await(Status::AwaitingTask { visit, task })
 }
 
+/// Gives the same task away again.
+pub(crate) fn again(
+    stepper: &mut Stepper<'_>,
+    state: &State,
+    visit: Visit,
+    port: Port,
+) -> Option<Go> {
+    let Kind::Map(map) = &state.kind else { return None };
+    let distributed = map.distributed.as_deref()?;
+    let to = match &port {
+        Port::Read { .. } => &distributed.reader.as_ref()?.port,
+        Port::Write { .. } => distributed.writer.as_ref()?.port.as_ref()?,
+    };
+    Some(ask(stepper, visit, to, port))
+}
+
 fn attempt(token: TaskToken, to: &PortResource, port: Port, now: Timestamp) -> Attempt {
     Attempt {
         token,
