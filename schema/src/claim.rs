@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::id::{ClaimId, ClaimType, RecipeName, Tenant};
+use crate::id::{BranchId, Capability, ClaimId, ClaimType, RecipeName, StateName, Tenant};
 use crate::limits::{
     MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, MAX_IDEMPOTENCY_KEY_CHARS, MAX_NESTING, MAX_PAYLOAD_BYTES,
-    MAX_PRIORITY, MAX_SUBJECT_CHARS,
+    MAX_PRIORITY, MAX_REDRIVES, MAX_SUBJECT_CHARS, REDRIVE_WINDOW,
 };
 use crate::problem::Fault;
 use crate::time::Timestamp;
@@ -251,6 +251,167 @@ pub struct Claim {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
+    /// How often it was redriven.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redrive_count: u32,
+    /// When it was redriven last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub redrive_date: Option<Timestamp>,
+    /// Whether it can be redriven; told of claims that ended without success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrive_status: Option<RedriveStatus>,
+    /// Why it cannot be redriven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrive_status_reason: Option<String>,
+    /// What holds it up; told where stuck claims are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Stuck>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The form that serde asks for.
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Whether a claim can be redriven, in Step Functions' words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RedriveStatus {
+    /// It can.
+    Redrivable,
+    /// It cannot.
+    NotRedrivable,
+}
+
+impl Claim {
+    /// Whether it can be redriven at this time.
+    ///
+    /// # Errors
+    /// Why not, in Step Functions' words where it has them.
+    pub fn check_redrive(&self, now: Timestamp) -> Result<(), String> {
+        let status = self.status;
+        let is_over = |at: Timestamp| now.since(at) > REDRIVE_WINDOW;
+        match status {
+            ClaimStatus::Received | ClaimStatus::Running => {
+                Err("Execution is RUNNING and cannot be redriven".to_owned())
+            }
+            ClaimStatus::Succeeded | ClaimStatus::Rejected => {
+                Err(format!("Execution is {status} and cannot be redriven"))
+            }
+            _ if self.started_at.is_none() => {
+                Err("Execution ended before it began and cannot be redriven".to_owned())
+            }
+            _ if self.ended_at.is_some_and(is_over) => {
+                Err("Execution redrivable period exceeded".to_owned())
+            }
+            _ if self.redrive_count >= MAX_REDRIVES => {
+                Err(format!("Execution was redriven {MAX_REDRIVES} times and cannot be again"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same claim, which says whether it can be redriven at this time, if it ended without
+    /// success.
+    #[must_use]
+    pub fn with_redrive_status(mut self, now: Timestamp) -> Self {
+        let failed = [ClaimStatus::Failed, ClaimStatus::TimedOut, ClaimStatus::Aborted];
+        if failed.contains(&self.status) {
+            let checked = self.check_redrive(now);
+            self.redrive_status = Some(match checked {
+                Ok(()) => RedriveStatus::Redrivable,
+                Err(_) => RedriveStatus::NotRedrivable,
+            });
+            self.redrive_status_reason = checked.err();
+        }
+        self
+    }
+}
+
+/// What holds a claim up that waits longer than it should.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stuck {
+    /// What is wrong.
+    pub reason: StuckReason,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// The strand that waits; absent where it is the claim as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchId>,
+    /// The state it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub state: Option<StateName>,
+    /// The capability that is missing, or that the task was given out for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<Capability>,
+    /// More of it, in words: why a message could not be handled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Why a claim does not go on.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum StuckReason {
+    /// A message to the core about it could not be handled, and is a dead letter.
+    DeadLetter,
+    /// No fluxling offers the capability that a task asks for.
+    NoFluxling,
+    /// A task without a timeout was given to a fluxling, and no answer comes.
+    NoAnswer,
+    /// It was accepted, and nobody took it up.
+    NotBegun,
+    /// The time that a strand waits for is over, and nobody told it.
+    TimerOverdue,
+    /// All strands that another waits for have ended, and nobody told it.
+    NotJoined,
+    /// A message about it was committed, and never sent.
+    NotSent,
+}
+
+impl StuckReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::DeadLetter,
+        Self::NoFluxling,
+        Self::NoAnswer,
+        Self::NotBegun,
+        Self::TimerOverdue,
+        Self::NotJoined,
+        Self::NotSent,
+    ];
+
+    /// The word for it, as sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "dead_letter",
+            Self::NoFluxling => "no_fluxling",
+            Self::NoAnswer => "no_answer",
+            Self::NotBegun => "not_begun",
+            Self::TimerOverdue => "timer_overdue",
+            Self::NotJoined => "not_joined",
+            Self::NotSent => "not_sent",
+        }
+    }
+}
+
+impl fmt::Display for StuckReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for StuckReason {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.ok_or_else(|| format!("`{text}` is no reason for being stuck"))
+    }
 }
 
 #[cfg(test)]

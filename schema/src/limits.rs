@@ -78,3 +78,25 @@ pub const MAX_BRANCHES: usize = 100_000;
 
 /// Longest wait or timeout in seconds: the service's 99,999,999 (about three years).
 pub const MAX_SECONDS: u64 = 99_999_999;
+
+/// How long after its end a claim can be redriven: the service's own bound. What is kept for it is
+/// forgotten then.
+pub const REDRIVE_WINDOW: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// How often one claim can be redriven: the service's bound for Map runs, and more than a person
+/// would do by hand.
+pub const MAX_REDRIVES: u32 = 1_000;
+
+/// Longest name of whoever acts on a claim by hand, in characters.
+pub const MAX_OPERATOR_CHARS: usize = 128;
+
+/// Longest reason that they give, in characters.
+pub const MAX_REASON_CHARS: usize = 1_000;
+
+/// How long something may be overdue before its claim counts as stuck: several sweeps, and the
+/// visibility timeout of a message whose function died.
+pub const STUCK_AFTER: Duration = Duration::from_secs(300);
+
+/// How long a task without a timeout may be with a fluxling before its claim counts as stuck: the
+/// longest run of a Lambda function, and the same again until its message comes back.
+pub const ANSWER_AFTER: Duration = Duration::from_secs(1_800);

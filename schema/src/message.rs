@@ -101,6 +101,47 @@ pub enum CoreMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failed: Option<BranchId>,
     },
+    /// A claim that ended without success is to go on from where it failed.
+    ClaimRedriven {
+        /// The claim.
+        claim_id: ClaimId,
+        /// How often it will have been redriven then. A message that names another number comes
+        /// too late.
+        redrive_count: u32,
+    },
+    /// An operator has a task tried again.
+    TaskRetried {
+        /// The claim.
+        claim_id: ClaimId,
+        /// The branch that waits for the task.
+        branch_id: BranchId,
+        /// The branch's revision when it began to wait.
+        revision: u32,
+        /// Who asks for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An operator ends a task by hand.
+    TaskSkipped {
+        /// The claim.
+        claim_id: ClaimId,
+        /// The branch that waits for the task.
+        branch_id: BranchId,
+        /// The branch's revision when it began to wait.
+        revision: u32,
+        /// What counts as come of the task.
+        #[schema(value_type = Value)]
+        output: Json,
+        /// Who asks for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// End the claim now: cancelled, or out of time.
     Stopped {
         /// The claim.
@@ -169,6 +210,33 @@ pub struct TaskMessage {
 
 fn is_lowest(priority: &u8) -> bool {
     *priority == 0
+}
+
+impl CoreMessage {
+    /// The claim that it is about, and the branch, where it is about one. None for an answer whose
+    /// token Fluxus never gave out.
+    pub fn about(&self) -> Option<(ClaimId, Option<BranchId>)> {
+        match self {
+            Self::ClaimSubmitted { claim_id }
+            | Self::ClaimRedriven { claim_id, .. }
+            | Self::Stopped { claim_id, .. } => Some((*claim_id, None)),
+            Self::TimerFired { claim_id, branch_id, .. }
+            | Self::FluxlingAvailable { claim_id, branch_id }
+            | Self::TaskRetried { claim_id, branch_id, .. }
+            | Self::TaskSkipped { claim_id, branch_id, .. } => {
+                Some((*claim_id, Some(branch_id.clone())))
+            }
+            Self::MapHasRoom { claim_id, parent, .. }
+            | Self::BranchEnded { claim_id, parent, .. } => Some((*claim_id, Some(parent.clone()))),
+            Self::TaskSucceeded { token, .. }
+            | Self::TaskFailed { token, .. }
+            | Self::TaskStarted { token, .. }
+            | Self::TaskHeartbeat { token } => {
+                let at = token.address().ok()?;
+                Some((at.claim_id, Some(at.branch_id)))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -295,6 +295,10 @@ impl Stepper<'_> {
         if !needs.joins.is_empty() {
             loaded.joined = ledger.join(&needs.joins).await?;
         }
+        if !needs.redrives.is_empty() {
+            let ids: Vec<_> = needs.redrives.iter().copied().collect();
+            loaded.kept = ledger.lock_kept(&ids).await?;
+        }
         load_recipes(ledger, self.recipes, &mut loaded).await?;
         let prepared = prepare(self.recipes, loaded, now)?;
         let peers = |tenant: &_| self.registry.peers(tenant);

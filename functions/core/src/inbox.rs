@@ -35,6 +35,8 @@ pub(crate) struct Needs {
     /// Branches with everything below them.
     pub(crate) trees: Vec<BranchKey>,
     pub(crate) joins: Vec<Join>,
+    /// Claims that are to go on, though they ended: with all their branches.
+    pub(crate) redrives: BTreeSet<ClaimId>,
 }
 
 impl Inbox {
@@ -72,6 +74,8 @@ pub(crate) fn needs(items: &[Item]) -> Needs {
                 needs.branches.extend(key);
             }
             CoreMessage::TimerFired { claim_id, branch_id, .. }
+            | CoreMessage::TaskRetried { claim_id, branch_id, .. }
+            | CoreMessage::TaskSkipped { claim_id, branch_id, .. }
             | CoreMessage::FluxlingAvailable { claim_id, branch_id } => {
                 needs.branches.push(key(*claim_id, branch_id));
             }
@@ -93,6 +97,9 @@ pub(crate) fn needs(items: &[Item]) -> Needs {
                     });
                 }
             },
+            CoreMessage::ClaimRedriven { claim_id, .. } => {
+                needs.redrives.insert(*claim_id);
+            }
             CoreMessage::Stopped { claim_id, .. } => {
                 needs.claims.insert(*claim_id);
                 needs.trees.push(key(*claim_id, &BranchId::root()));
@@ -125,6 +132,9 @@ impl Item {
             | CoreMessage::FluxlingAvailable { claim_id, .. }
             | CoreMessage::MapHasRoom { claim_id, .. }
             | CoreMessage::BranchEnded { claim_id, .. }
+            | CoreMessage::ClaimRedriven { claim_id, .. }
+            | CoreMessage::TaskRetried { claim_id, .. }
+            | CoreMessage::TaskSkipped { claim_id, .. }
             | CoreMessage::Stopped { claim_id, .. } => Some(*claim_id),
             CoreMessage::TaskSucceeded { .. }
             | CoreMessage::TaskFailed { .. }

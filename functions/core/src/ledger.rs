@@ -33,6 +33,9 @@ pub(crate) trait Ledger {
         with_descendants: &[BranchKey],
     ) -> Result<Vec<LoadedBranch>, StoreError>;
 
+    /// See [`branch::lock_kept`].
+    async fn lock_kept(&self, ids: &[ClaimId]) -> Result<Vec<LoadedBranch>, StoreError>;
+
     /// See [`branch::join`].
     async fn join(&self, parents: &[Join]) -> Result<Vec<BranchRow>, StoreError>;
 
@@ -96,6 +99,10 @@ impl Ledger for Joint<'_> {
         with_descendants: &[BranchKey],
     ) -> Result<Vec<LoadedBranch>, StoreError> {
         branch::lock(self.tx, keys, with_descendants).await
+    }
+
+    async fn lock_kept(&self, ids: &[ClaimId]) -> Result<Vec<LoadedBranch>, StoreError> {
+        branch::lock_kept(self.tx, ids).await
     }
 
     async fn join(&self, parents: &[Join]) -> Result<Vec<BranchRow>, StoreError> {

@@ -17,7 +17,7 @@ use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
 use fluxus_schema::message::{CORE_QUEUE, CoreMessage, TaskMessage};
 use fluxus_schema::{BranchId, Capability, FluxlingName, Tenant, Timestamp};
 use fluxus_store::{
-    BranchKey, BranchRow, BranchStatus, Changes, End, HistoryRow, Message, Start, TimerRow,
+    BranchKey, BranchRow, BranchStatus, Changes, End, HistoryRow, Message, Redrive, Start, TimerRow,
 };
 
 use crate::delegate::{Decision, Peer, delegate};
@@ -119,7 +119,7 @@ impl<'a> Out<'a> {
         execution: &mut Execution<'_>,
         begins: bool,
     ) -> Result<(), CoreError> {
-        let Made { mut inserted, mut updated, deleted, mut rows, effects, notices } =
+        let Made { mut inserted, mut updated, deleted, deleted_trees, mut rows, effects, notices } =
             execution.take_made();
         if begins && let Some((claim, verdict)) = &subject.received {
             self.verdict(subject, vec![verdict.event(claim)])?;
@@ -187,6 +187,8 @@ impl<'a> Out<'a> {
         let claim_id = subject.claim_id;
         let keys = deleted.into_iter().map(|branch_id| BranchKey { claim_id, branch_id });
         self.changes.delete.extend(keys);
+        let keys = deleted_trees.into_iter().map(|branch_id| BranchKey { claim_id, branch_id });
+        self.changes.delete_trees.extend(keys);
         Ok(())
     }
 
@@ -315,19 +317,24 @@ impl<'a> Out<'a> {
     }
 
     fn begin(&mut self, subject: &Subject) -> Result<(), CoreError> {
-        let (Some((recipe, recipe_version)), Some(definition)) =
-            (subject.recipe.clone(), &subject.definition)
-        else {
-            return Ok(());
-        };
+        let Some((recipe, recipe_version)) = subject.recipe.clone() else { return Ok(()) };
         let (claim_id, started_at) = (subject.claim_id, self.now);
         self.changes.start.push(Start { claim_id, recipe, recipe_version, started_at });
-        let timeout = definition.timeout().map(|timeout| started_at.plus(timeout));
-        let due = match (timeout, subject.deadline) {
-            (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
-            (timeout, deadline) => timeout.or(deadline),
-        };
-        if let Some(due) = due {
+        self.watch_claim(subject, started_at)
+    }
+
+    /// A claim goes on that had ended.
+    pub(crate) fn redrive(&mut self, subject: &Subject) -> Result<(), CoreError> {
+        let Some(redrive_count) = subject.redrive else { return Ok(()) };
+        let (claim_id, redriven_at) = (subject.claim_id, self.now);
+        self.changes.redrive.push(Redrive { claim_id, redrive_count, redriven_at });
+        self.watch_claim(subject, redriven_at)
+    }
+
+    /// Sets the timer that ends the claim, where its time is bounded.
+    fn watch_claim(&mut self, subject: &Subject, began_at: Timestamp) -> Result<(), CoreError> {
+        let claim_id = subject.claim_id;
+        if let Some(due) = subject.due(began_at) {
             let stopped = CoreMessage::Stopped {
                 claim_id,
                 status: ClaimStatus::TimedOut,

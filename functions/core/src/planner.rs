@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fluxus_machine::{Execution, Failure, Input, Notice, Status};
+use fluxus_machine::{Execution, Failure, Input, Notice, Operator, Status};
 use fluxus_schema::claim::ClaimStatus;
 use fluxus_schema::history::EventKey;
 use fluxus_schema::message::{CoreMessage, TaskReport};
@@ -62,6 +62,7 @@ struct Run<'a> {
     /// An end without an execution.
     end: Option<(ClaimStatus, Failure)>,
     submitted: bool,
+    redriven: bool,
     room: Vec<(BranchId, u32, EventKey)>,
 }
 
@@ -79,7 +80,14 @@ impl<'a> Planner<'a> {
                 subject.branches.iter().for_each(|(_, branch)| execution.load(branch.clone()));
                 execution
             });
-            Run { subject, execution, end: None, submitted: false, room: Vec::new() }
+            Run {
+                subject,
+                execution,
+                end: None,
+                submitted: false,
+                redriven: false,
+                room: Vec::new(),
+            }
         };
         let runs: BTreeMap<_, _> =
             prepared.iter().map(|(id, subject)| (*id, run(subject))).collect();
@@ -129,6 +137,18 @@ impl<'a> Planner<'a> {
             }
             (CoreMessage::BranchEnded { parent, revision, failed, .. }, _) => {
                 run.join(parent, *revision, failed.as_ref(), now)
+            }
+            (CoreMessage::ClaimRedriven { redrive_count, .. }, _) => {
+                run.redrive(*redrive_count, now)
+            }
+            (CoreMessage::TaskRetried { branch_id, revision, by, reason, .. }, _) => {
+                let by = Operator { name: by.clone(), reason: reason.clone() };
+                run.apply(branch_id, Input::TaskRetried { revision: *revision, by }, now)
+            }
+            (CoreMessage::TaskSkipped { branch_id, revision, output, by, reason, .. }, _) => {
+                let by = Operator { name: by.clone(), reason: reason.clone() };
+                let (revision, output) = (*revision, output.clone());
+                run.apply(branch_id, Input::TaskSkipped { revision, output, by }, now)
             }
             (CoreMessage::Stopped { status, error, cause, .. }, _) => {
                 let failure = Failure { error: error.clone(), cause: cause.clone() };
@@ -230,6 +250,9 @@ impl<'a> Planner<'a> {
             match (&mut run.execution, run.end.take()) {
                 (_, Some((status, failure))) => out.end_unbegun(run.subject, status, failure)?,
                 (Some(execution), None) => {
+                    if run.redriven {
+                        out.redrive(run.subject)?;
+                    }
                     out.claim(run.subject, execution, run.submitted)?;
                 }
                 (None, None) => {}
@@ -258,6 +281,16 @@ impl Run<'_> {
             (_, Some(execution)) => execution.begin(now),
             (_, None) => {}
         }
+    }
+
+    fn redrive(&mut self, count: u32, now: Timestamp) -> Applied {
+        // Another number is that of a redrive which was done already.
+        if let (Some(execution), true) = (&mut self.execution, self.subject.redrive == Some(count))
+        {
+            execution.redrive(now)?;
+            self.redriven = true;
+        }
+        Ok(None)
     }
 
     fn apply(&mut self, id: &BranchId, input: Input, now: Timestamp) -> Applied {
@@ -312,6 +345,10 @@ impl Run<'_> {
     fn stop(&mut self, status: ClaimStatus, failure: Failure, now: Timestamp) -> Applied {
         if self.subject.received.is_some() && !self.submitted {
             self.end = self.end.take().or(Some((status, failure)));
+            return Ok(None);
+        }
+        // A deadline of the time before it was redriven.
+        if status == ClaimStatus::TimedOut && !self.subject.is_out_of_time(now) {
             return Ok(None);
         }
         match &mut self.execution {

@@ -8,7 +8,7 @@ use fluxus_machine::{
 };
 use fluxus_schema::id::ClaimType;
 use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
-use fluxus_schema::{BranchId, ClaimId, RecipeName, Tenant, Timestamp};
+use fluxus_schema::{BranchId, ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
 use fluxus_store::claim::Origin;
 use fluxus_store::recipe::TypeRoute;
 use fluxus_store::{BranchRow, ClaimContext, ClaimRow, LoadedBranch};
@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     /// Children of parents none of whose children is open.
     pub(crate) joined: Vec<BranchRow>,
     pub(crate) routes: Vec<TypeRoute>,
+    /// All branches of claims that are to be redriven.
+    pub(crate) kept: Vec<LoadedBranch>,
 }
 
 /// One claim of a batch.
@@ -45,6 +47,8 @@ pub(crate) struct Subject {
     /// How it came to be, where a recipe started it.
     pub(crate) origin: Option<Origin>,
     pub(crate) definition: Option<Arc<Definition>>,
+    /// How often it will have been redriven, where it ended and may go on.
+    pub(crate) redrive: Option<u32>,
     /// The row and the verdict, where the claim has not begun.
     pub(crate) received: Option<(ClaimRow, Verdict)>,
     /// Its branches that are at hand, with whether they are stored by the parent's join.
@@ -52,6 +56,28 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// When the claim ends as out of time. As on the service, its recipe's time starts anew when it
+    /// is redriven; a deadline that had passed by then binds it no more.
+    pub(crate) fn due(&self, began_at: Timestamp) -> Option<Timestamp> {
+        let timeout = self.definition.as_ref().and_then(|definition| definition.timeout());
+        let timeout = timeout.map(|timeout| began_at.plus(timeout));
+        let is_ahead = |deadline: &Timestamp| {
+            self.context.redriven_at.is_none_or(|redriven_at| *deadline > redriven_at)
+        };
+        let deadline = self.deadline.filter(is_ahead);
+        match (timeout, deadline) {
+            (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
+            (timeout, deadline) => timeout.or(deadline),
+        }
+    }
+
+    /// Whether a claim that was redriven is out of time; true for all others, of which nobody says
+    /// so too early.
+    pub(crate) fn is_out_of_time(&self, now: Timestamp) -> bool {
+        let Some(redriven_at) = self.context.redriven_at else { return true };
+        self.due(redriven_at).is_some_and(|due| due <= now)
+    }
+
     /// A task of the claim that starts an execution.
     pub(crate) fn start(&self, dispatch: &Dispatch, nested: Nested) -> Start {
         let (branch_id, revision) = match dispatch.token.address() {
@@ -101,7 +127,7 @@ pub(crate) async fn load_recipes(
         let origin = claim.origin.as_ref()?;
         Some((claim.tenant.clone(), origin.recipe.clone(), origin.version))
     });
-    let begun = loaded.branches.iter().map(|branch| version(&branch.claim));
+    let begun = loaded.branches.iter().chain(&loaded.kept).map(|branch| version(&branch.claim));
     let mut missing: Vec<Version> = live
         .chain(named)
         .chain(begun)
@@ -150,6 +176,28 @@ pub(crate) fn prepare(
             CoreError::RecipeGone { recipe, version }
         })?;
         let mut subject = begun(&claim, definition)?;
+        subject.branches.push((row, branch));
+        prepared.insert(claim.claim_id, subject);
+    }
+    for LoadedBranch { row, claim } in loaded.kept {
+        let branch = read(&row)?;
+        if let Some(subject) = prepared.get_mut(&claim.claim_id) {
+            // Where it runs already, somebody was quicker.
+            if subject.redrive.is_some() {
+                subject.branches.push((row, branch));
+            }
+            continue;
+        }
+        let failed = [ClaimStatus::Failed, ClaimStatus::TimedOut, ClaimStatus::Aborted];
+        let definition = recipes.definition(&version(&claim));
+        let (true, Some(definition)) = (failed.contains(&claim.status), definition) else {
+            continue;
+        };
+        let mut subject = begun(&claim, definition)?;
+        let count = claim.redrive_count.saturating_add(1);
+        subject.context.redrive_count = count;
+        subject.context.redriven_at = Some(now);
+        subject.redrive = Some(count);
         subject.branches.push((row, branch));
         prepared.insert(claim.claim_id, subject);
     }
@@ -212,6 +260,7 @@ fn received(
         origin: claim.origin.clone(),
         definition,
         branches: Vec::new(),
+        redrive: None,
         received: Some((claim, verdict)),
     })
 }
@@ -219,17 +268,19 @@ fn received(
 fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, CoreError> {
     let body = serde_json::from_str(&claim.body)?;
     let (recipe, version) = (claim.recipe.as_str(), claim.recipe_version);
+    let context = context(
+        claim.claim_id,
+        claim.origin.as_ref(),
+        body,
+        (recipe, version),
+        claim.seed,
+        claim.started_at,
+    );
+    let (redrive_count, redriven_at) = (claim.redrive_count, claim.redriven_at);
     Ok(Subject {
         claim_id: claim.claim_id,
         tenant: claim.tenant.clone(),
-        context: context(
-            claim.claim_id,
-            claim.origin.as_ref(),
-            body,
-            (recipe, version),
-            claim.seed,
-            claim.started_at,
-        ),
+        context: ExecutionContext { redrive_count, redriven_at, ..context },
         recipe: Some((claim.recipe.clone(), claim.recipe_version)),
         traceparent: claim.traceparent.clone(),
         deadline: claim.deadline,
@@ -238,6 +289,7 @@ fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, C
         origin: claim.origin.clone(),
         definition: Some(definition),
         received: None,
+        redrive: None,
         branches: Vec::new(),
     })
 }
@@ -263,5 +315,7 @@ fn context(
         region: None,
         seed: Seed(seed),
         max_payload_bytes: MAX_PAYLOAD_BYTES,
+        redrive_count: 0,
+        redriven_at: None,
     }
 }

@@ -18,11 +18,12 @@ use crate::claim::Origin;
 use crate::columns::{Columns, limit};
 use crate::connection::Connection;
 use crate::error::StoreError;
+use crate::instant::stored;
 use crate::payload::{self, Slot};
 use crate::store::Store;
 
 pub use children::{Children, Join, Pending, join, take_pending};
-pub use lock::lock;
+pub use lock::{lock, lock_kept};
 
 /// All columns of a branch, as [`BranchRow`] reads them.
 macro_rules! branch_columns {
@@ -174,6 +175,10 @@ pub struct ClaimContext {
     pub deadline: Option<Timestamp>,
     /// 0 to 9: what its messages are sent with.
     pub priority: u8,
+    /// How often it was redriven.
+    pub redrive_count: u32,
+    /// When it was redriven last.
+    pub redriven_at: Option<Timestamp>,
 }
 
 /// The document of one of the tenant's branches, while it is open.
@@ -279,6 +284,28 @@ async fn restored(
     let slots = rows.iter_mut().map(|row| (row.claim_id, Slot::Own(&mut row.state)));
     payload::restore(on, slots.collect()).await?;
     Ok(rows)
+}
+
+/// Forgets the branches of claims that ended before `over` and are kept to be redriven; of so many
+/// claims at most. How many rows those were.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub(crate) async fn forget_kept(
+    on: &impl Connection,
+    over: Timestamp,
+    at_most: usize,
+) -> Result<u64, StoreError> {
+    const FORGET: &str = "-- forget kept branches
+        WITH over AS MATERIALIZED (
+            SELECT root.claim_id FROM branch AS root
+              JOIN claim ON claim.claim_id = root.claim_id
+             WHERE root.parent IS NULL AND root.status = 'ENDED' AND claim.ended_at < $1
+             LIMIT $2
+        )
+        DELETE FROM branch USING over WHERE branch.claim_id = over.claim_id";
+    let params = [(&stored(over) as _, Type::TIMESTAMPTZ), (&limit(at_most) as _, Type::INT8)];
+    Ok(on.execute(FORGET, &params).await?)
 }
 
 impl Store {

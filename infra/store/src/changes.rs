@@ -47,6 +47,17 @@ pub struct End {
     pub delete_branches: bool,
 }
 
+/// A claim that ended without success and goes on. It may end again in the same [`Changes`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redrive {
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// How often it was redriven, this time included.
+    pub redrive_count: u32,
+    /// Now.
+    pub redriven_at: Timestamp,
+}
+
 /// What a step recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryRow {
@@ -69,6 +80,8 @@ pub struct HistoryRow {
 /// Everything a batch of steps changed. No branch is named in two of the lists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
+    /// Claims that go on, though they had ended.
+    pub redrive: Vec<Redrive>,
     /// Claims that begin.
     pub start: Vec<Start>,
     /// Claims that end. Their timers are cleared too.
@@ -79,6 +92,8 @@ pub struct Changes {
     pub update: Vec<BranchRow>,
     /// Branches that were joined.
     pub delete: Vec<BranchKey>,
+    /// Branches that go with everything below them, as far as they are there.
+    pub delete_trees: Vec<BranchKey>,
     /// What was recorded.
     pub history: Vec<HistoryRow>,
     /// Timers to set; one with a known key replaces it. Those of claims that end are passed over.
@@ -89,12 +104,13 @@ pub struct Changes {
     pub payloads: Vec<PayloadRow>,
 }
 
-/// Saves the changes. At most nine statements, however many changes there are, sent together; a
-/// list that is empty costs none.
+/// Saves the changes. At most eleven statements, however many changes there are, most of them sent
+/// together; a list that is empty costs none.
 ///
 /// # Errors
 /// - [`StoreError::Conflict`]: a branch to update is gone or was saved with this revision or a
-///   later one, a branch to insert is there, or a claim has ended before. Roll back, load again.
+///   later one, a branch to insert is there, a claim has ended before, or one to be redriven has
+///   not or was. Roll back, load again.
 /// - [`StoreError::Database`]: safe to try again, because nothing was committed.
 pub async fn save(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreError> {
     // The statements run in no fixed order, so none may touch a row of another's: branches that go
@@ -113,6 +129,12 @@ pub async fn save(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreEr
     let keys: HashSet<_> = set.iter().map(|timer| (timer.claim_id, &*timer.key)).collect();
     let clear: Vec<_> =
         changes.clear_timers.iter().filter(|(id, key)| !keys.contains(&(*id, &**key))).collect();
+    let trees: Vec<_> =
+        changes.delete_trees.iter().filter(|key| !gone.contains(&key.claim_id)).collect();
+    // Before the others: what is redriven may end in the same step.
+    claims::redrive(tx, &changes.redrive).await?;
+    // Before the others: what goes with a tree may be named for itself too.
+    branches::delete_trees(tx, &trees).await?;
     tokio::try_join!(
         claims::start_and_end(tx, &changes.start, &changes.end),
         claims::clear_ended(tx, &changes.end),

@@ -29,7 +29,8 @@ macro_rules! claim_columns {
     () => {
         "claim_id, tenant, claim_type, status, subject, body::text, output::text, error, cause,
          recipe, recipe_version, idempotency_key, priority, deadline, attributes::text, traceparent,
-         origin::text, seed, received_at, started_at, ended_at"
+         origin::text, seed, received_at, started_at, ended_at,
+         redrive_count, redriven_at"
     };
 }
 use claim_columns;
@@ -79,6 +80,10 @@ pub struct ClaimRow {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// How often it was redriven.
+    pub redrive_count: u32,
+    /// When it was redriven last.
+    pub redriven_at: Option<Timestamp>,
 }
 
 impl ClaimRow {
@@ -106,6 +111,8 @@ impl ClaimRow {
             received_at: row.timestamp("received_at")?,
             started_at: row.timestamp_option("started_at")?,
             ended_at: row.timestamp_option("ended_at")?,
+            redrive_count: row.unsigned("redrive_count")?,
+            redriven_at: row.timestamp_option("redriven_at")?,
         })
     }
 }
@@ -142,6 +149,11 @@ impl TryFrom<ClaimRow> for Claim {
             received_at: row.received_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
+            redrive_count: row.redrive_count,
+            redrive_date: row.redriven_at,
+            redrive_status: None,
+            redrive_status_reason: None,
+            stuck: None,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fluxus_postgres::Row;
 use fluxus_postgres::types::Type;
 use fluxus_schema::id::ClaimType;
-use fluxus_schema::{Capability, ClaimId, ClaimStatus, Tenant, Timestamp};
+use fluxus_schema::{Capability, ClaimStatus, Tenant, Timestamp};
 
 use crate::columns::{Columns, limit};
 use crate::error::StoreError;
@@ -116,31 +116,6 @@ impl Store {
         let unserved = session.query(UNSERVED, &[most]).await?;
         metrics.unserved = unserved.iter().map(UnservedCount::read).collect::<Result<_, _>>()?;
         Ok(metrics)
-    }
-}
-
-/// The most stuck claims that are looked for: one is reason enough to look.
-pub const MAX_STUCK: usize = 1_000;
-
-impl Store {
-    /// Claims that something should have happened to before `since`: they were not evaluated, a
-    /// timer of theirs was not swept, or a message was not sent. At most [`MAX_STUCK`].
-    ///
-    /// # Errors
-    /// [`StoreError`]; safe to try again.
-    pub async fn stuck_claims(&self, since: Timestamp) -> Result<Vec<ClaimId>, StoreError> {
-        const STUCK: &str = "-- find stuck claims
-            (SELECT claim_id FROM claim
-              WHERE ended_at IS NULL AND status = 'RECEIVED' AND received_at < $1 LIMIT $2)
-            UNION
-            (SELECT claim_id FROM timer WHERE due_at < $1 LIMIT $2)
-            UNION
-            (SELECT claim_id FROM outbox WHERE created_at < $1 LIMIT $2)
-            ORDER BY claim_id LIMIT $2";
-        let params =
-            [(&stored(since) as _, Type::TIMESTAMPTZ), (&limit(MAX_STUCK) as _, Type::INT8)];
-        let rows = self.session().await?.query(STUCK, &params).await?;
-        rows.iter().map(|row| Columns::new(row, "claim", &[]).claim_id("claim_id")).collect()
     }
 }
 

@@ -25,6 +25,10 @@ pub(super) enum Errand {
     Fluxling(BranchId),
     /// Room for items of a Map.
     Room(BranchId, u32),
+    /// It goes on, though it had ended.
+    Redrive,
+    /// An operator's word about a task.
+    Operator(BranchId, u32),
     /// The end of a branch, to the one that waits for it.
     Join(BranchId, u32),
 }
@@ -51,6 +55,11 @@ impl Errand {
             }
             CoreMessage::FluxlingAvailable { claim_id, branch_id } => {
                 Some((claim_id, Self::Fluxling(branch_id)))
+            }
+            CoreMessage::ClaimRedriven { claim_id, .. } => Some((claim_id, Self::Redrive)),
+            CoreMessage::TaskRetried { claim_id, branch_id, revision, .. }
+            | CoreMessage::TaskSkipped { claim_id, branch_id, revision, .. } => {
+                Some((claim_id, Self::Operator(branch_id, revision)))
             }
             CoreMessage::MapHasRoom { claim_id, parent, revision, .. } => {
                 Some((claim_id, Self::Room(parent, revision)))

@@ -4,12 +4,31 @@ use std::sync::Arc;
 
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Row, Transaction};
+use fluxus_schema::ClaimId;
 
 use super::{BranchKey, BranchRow, ClaimContext, LoadedBranch, branch_columns};
 use crate::claim::{origin, seed, uuids};
 use crate::columns::Columns;
 use crate::error::StoreError;
 use crate::payload::{self, Slot};
+
+/// Reads the branches that `branch` locked, each with its claim; the body with the first of a claim.
+macro_rules! locked_columns {
+    () => {
+        concat!(
+            "SELECT ",
+            branch_columns!(),
+            ",     claim.claim_type, claim.status AS claim_status, claim.seed, claim.recipe,
+               claim.recipe_version, claim.started_at, claim.received_at, claim.traceparent,
+               claim.deadline, claim.priority, claim.redrive_count, claim.redriven_at, claim.origin::text,
+               CASE WHEN row_number() OVER (PARTITION BY branch.claim_id
+                                            ORDER BY branch.branch_id) = 1
+                    THEN claim.body::text END AS body
+          FROM branch JOIN claim ON claim.claim_id = branch.claim_id
+         ORDER BY branch.claim_id, branch.branch_id"
+        )
+    };
+}
 
 /// Locks branches in the order of their keys and reads them, each with its claim.
 ///
@@ -61,16 +80,8 @@ pub async fn lock(
                       AND (once.named OR branch.status <> 'ENDED')
                       FOR UPDATE) AS locked
         )
-        SELECT ",
-        branch_columns!(),
-        ",     claim.claim_type, claim.status AS claim_status, claim.seed, claim.recipe,
-               claim.recipe_version, claim.started_at, claim.received_at, claim.traceparent,
-               claim.deadline, claim.priority, claim.origin::text,
-               CASE WHEN row_number() OVER (PARTITION BY branch.claim_id
-                                            ORDER BY branch.branch_id) = 1
-                    THEN claim.body::text END AS body
-          FROM branch JOIN claim ON claim.claim_id = branch.claim_id
-         ORDER BY branch.claim_id, branch.branch_id"
+        ",
+        locked_columns!()
     );
     let (ids, branches) = columns(keys);
     let (whole_ids, whole_branches) = columns(with_descendants);
@@ -80,12 +91,38 @@ pub async fn lock(
         (&whole_ids as _, Type::UUID_ARRAY),
         (&whole_branches as _, Type::TEXT_ARRAY),
     ];
-    let mut branches: Vec<BranchRow> = Vec::new();
+    restored(tx, &tx.query(LOCK, &params).await?).await
+}
+
+/// Locks all branches of these claims, those that ended too, in the order of their keys, and reads
+/// them: what a claim that ended without success goes on with. None where it was forgotten.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn lock_kept(
+    tx: &Transaction<'_>,
+    claims: &[ClaimId],
+) -> Result<Vec<LoadedBranch>, StoreError> {
+    const LOCK: &str = concat!(
+        "-- lock kept branches
+        WITH branch AS MATERIALIZED (
+            SELECT * FROM branch WHERE claim_id = ANY($1)
+             ORDER BY claim_id, branch_id FOR UPDATE
+        )
+        ",
+        locked_columns!()
+    );
+    restored(tx, &tx.query(LOCK, &[(&uuids(claims) as _, Type::UUID_ARRAY)]).await?).await
+}
+
+/// Branches with their claims, all documents put together again.
+async fn restored(tx: &Transaction<'_>, rows: &[Row]) -> Result<Vec<LoadedBranch>, StoreError> {
+    let mut branches: Vec<BranchRow> = Vec::with_capacity(rows.len());
     let mut claims: Vec<ClaimContext> = Vec::new();
-    for row in tx.query(LOCK, &params).await? {
-        let branch = BranchRow::read(&row)?;
+    for row in rows {
+        let branch = BranchRow::read(row)?;
         if claims.last().is_none_or(|last| last.claim_id != branch.claim_id) {
-            claims.push(context(&row)?);
+            claims.push(context(row)?);
         }
         branches.push(branch);
     }
@@ -126,5 +163,7 @@ fn context(row: &Row) -> Result<ClaimContext, StoreError> {
         origin: origin(&row)?,
         deadline: row.timestamp_option("deadline")?,
         priority: row.priority("priority")?,
+        redrive_count: row.unsigned("redrive_count")?,
+        redriven_at: row.timestamp_option("redriven_at")?,
     })
 }

@@ -93,6 +93,27 @@ pub(super) async fn delete(tx: &Transaction<'_>, keys: &[&BranchKey]) -> Result<
     Ok(())
 }
 
+/// Branches with all that is below them, some of which nobody has loaded.
+pub(super) async fn delete_trees(
+    tx: &Transaction<'_>,
+    keys: &[&BranchKey],
+) -> Result<(), StoreError> {
+    // The descendants of `/a` are the keys between `/a/` and `/a0`, the character after the slash.
+    const DELETE: &str = "-- delete branches with what is below
+        DELETE FROM branch USING unnest($1::uuid[], $2::text[]) AS gone (claim_id, branch_id)
+         WHERE branch.claim_id = gone.claim_id
+           AND (branch.branch_id = gone.branch_id
+                OR (branch.branch_id >= rtrim(gone.branch_id, '/') || '/'
+                    AND branch.branch_id < rtrim(gone.branch_id, '/') || '0'))";
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = keys.iter().map(|key| key.claim_id.0).collect();
+    let branches: Vec<_> = keys.iter().map(|key| key.branch_id.as_str()).collect();
+    tx.execute(DELETE, &[(&ids, Type::UUID_ARRAY), (&branches, Type::TEXT_ARRAY)]).await?;
+    Ok(())
+}
+
 /// Rows by column, as `unnest` takes them.
 struct Column<'a>(&'a [&'a BranchRow]);
 

@@ -6,9 +6,9 @@ use fluxus_postgres::Transaction;
 use fluxus_postgres::types::Type;
 use fluxus_schema::{ClaimId, ClaimStatus};
 
-use super::{End, Start};
+use super::{End, Redrive, Start};
 use crate::claim::uuids;
-use crate::columns::{Columns, storable};
+use crate::columns::{Columns, integer, storable};
 use crate::error::StoreError;
 use crate::instant::stored;
 
@@ -92,6 +92,33 @@ pub(super) async fn start_and_end(
 }
 
 /// Deletes what ended claims leave behind: their timers, and where it was asked for, branches.
+/// Claims that go on, though they had ended. Their ends stay counted: there were so many.
+pub(super) async fn redrive(tx: &Transaction<'_>, redrive: &[Redrive]) -> Result<(), StoreError> {
+    const REDRIVE: &str = "-- redrive claims
+        UPDATE claim
+           SET status = 'RUNNING', error = NULL, cause = NULL, ended_at = NULL,
+               redrive_count = new.redrive_count, redriven_at = new.redriven_at
+          FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[])
+               AS new (claim_id, redrive_count, redriven_at)
+         WHERE claim.claim_id = new.claim_id
+           AND claim.status IN ('FAILED', 'TIMED_OUT', 'ABORTED')
+           AND claim.started_at IS NOT NULL
+           AND claim.redrive_count = new.redrive_count - 1";
+    let Some(first) = redrive.first() else { return Ok(()) };
+    let ids: Vec<_> = redrive.iter().map(|one| one.claim_id.0).collect();
+    let counts: Vec<_> = redrive.iter().map(|one| integer(one.redrive_count)).collect();
+    let times: Vec<_> = redrive.iter().map(|one| stored(one.redriven_at)).collect();
+    let params = [
+        (&ids as _, Type::UUID_ARRAY),
+        (&counts as _, Type::INT4_ARRAY),
+        (&times as _, Type::TIMESTAMPTZ_ARRAY),
+    ];
+    if tx.execute(REDRIVE, &params).await? == redrive.len() as u64 {
+        return Ok(());
+    }
+    Err(StoreError::Conflict { table: "claim", key: first.claim_id.to_string() })
+}
+
 pub(super) async fn clear_ended(tx: &Transaction<'_>, end: &[End]) -> Result<(), StoreError> {
     const CLEAR: &str = "-- clear up after ended claims
         WITH cleared AS (DELETE FROM branch WHERE claim_id = ANY($1))

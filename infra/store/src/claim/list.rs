@@ -6,7 +6,7 @@ use fluxus_postgres::types::Type;
 use fluxus_schema::id::ClaimType;
 use fluxus_schema::{Claim, ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
 
-use super::{ClaimRow, claim_columns};
+use super::{ClaimRow, claim_columns, uuids};
 use crate::columns::limit;
 use crate::error::StoreError;
 use crate::store::Store;
@@ -32,6 +32,8 @@ pub struct ClaimFilter {
     pub received_to: Option<Timestamp>,
     /// With all of these attributes.
     pub attributes: BTreeMap<String, String>,
+    /// One of these; of all, where there are none.
+    pub among: Option<Vec<ClaimId>>,
     /// Older than this claim: the last one of the page before.
     pub before: Option<ClaimId>,
     /// At most so many.
@@ -67,6 +69,7 @@ impl Store {
                     (&before, Type::UUID),
                     (&attributes, Type::TEXT),
                     (&filter.parent.map(|parent| parent.to_string()), Type::TEXT),
+                    (&uuids(filter.among.as_deref().unwrap_or_default()), Type::UUID_ARRAY),
                 ],
             )
             .await?;
@@ -92,6 +95,7 @@ pub(super) fn list_statement(filter: &ClaimFilter) -> String {
         (filter.received_from.is_some(), "claim_id >= $7"),
         (filter.received_to.is_some() || filter.before.is_some(), "claim_id < $8"),
         (filter.parent.is_some(), "origin ->> 'parent' = $10 AND origin IS NOT NULL"),
+        (filter.among.is_some(), "claim_id = ANY($11)"),
         (!filter.attributes.is_empty(), "attributes @> $9::jsonb AND attributes <> '{}'"),
     ];
     let mut sql = String::from(concat!(
