@@ -55,6 +55,9 @@ where
     time::visibility_can_be_changed(make().await).await;
     dead::what_is_received_too_often_dies(make().await).await;
     dead::what_is_buried_is_dead_at_once(make().await).await;
+    dead::dead_letters_are_listed_page_by_page(make().await).await;
+    dead::a_dead_letter_is_put_back(make().await).await;
+    dead::dead_letters_are_purged(make().await).await;
     dead::the_depth_tells_each_kind(make().await).await;
     bounds::past_a_bound_nothing_is_done(make().await).await;
     fair::a_group_with_a_backlog_delays_no_other(make().await).await;
@@ -90,6 +93,8 @@ pub struct Promises {
     pub fair_at_once: bool,
     /// Whether priorities count, and what yields goes behind.
     pub priorities: bool,
+    /// Whether every attempt is kept, with what the receiver said of it.
+    pub attempts: bool,
 }
 
 impl Default for Promises {
@@ -101,6 +106,7 @@ impl Default for Promises {
             oldest_age: true,
             fair_at_once: true,
             priorities: true,
+            attempts: true,
         }
     }
 }

@@ -27,7 +27,8 @@ pub use bodies::{Bodies, BodyError, BodyReference, Resolved};
 pub use error::QueueError;
 pub use memory::{Clock, MemoryQueue};
 pub use message::{
-    Burial, DeadLetter, DeadLetterId, Depth, MessageId, Outgoing, Receipt, Receive, Received,
+    Burial, DeadLetter, DeadLetterId, DeliveryAttempt, Depth, LetterPlace, Letters, MessageId,
+    Outgoing, Receipt, Receive, Received,
 };
 pub use name::QueueName;
 pub use port::Queue;

@@ -15,8 +15,8 @@ use shelf::Shelf;
 use crate::bounds::MAX_RECEIVES;
 use crate::message::check_visibility;
 use crate::{
-    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt,
-    Receive, Received,
+    Burial, DeadLetter, DeadLetterId, Depth, LetterPlace, Letters, MessageId, Outgoing, Queue,
+    QueueError, QueueName, Receipt, Receive, Received,
 };
 
 /// Queues in memory: the semantics of the other adapters without their durability. Clones are one
@@ -144,6 +144,49 @@ impl Queue for MemoryQueue {
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
         self.shelf().mark_reported(letters);
         Ok(())
+    }
+
+    async fn note_failures(
+        &self,
+        _queue: &QueueName,
+        failures: &[(Receipt, String)],
+    ) -> Result<(), QueueError> {
+        let mut shelf = self.shelf();
+        failures.iter().for_each(|(receipt, failure)| shelf.note_failure(receipt, failure));
+        Ok(())
+    }
+
+    async fn list_dead(
+        &self,
+        queue: &QueueName,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        Ok(self.shelf().list_dead(queue, after, limit))
+    }
+
+    async fn find_dead(
+        &self,
+        queue: &QueueName,
+        message: &MessageId,
+    ) -> Result<Option<DeadLetter>, QueueError> {
+        let letters = self.shelf().list_dead(queue, None, usize::MAX);
+        Ok(letters.into_iter().find(|letter| letter.message_id == *message))
+    }
+
+    async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        let now = self.clock.now_us();
+        let mut shelf = self.shelf();
+        let taken = shelf.take_dead(queue, letters);
+        let count = taken.len() as u64;
+        taken.into_iter().for_each(|one| shelf.put(Outgoing::new(one.queue, one.body), now));
+        drop(shelf);
+        self.changed.notify_waiters();
+        Ok(count)
+    }
+
+    async fn purge(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        Ok(self.shelf().take_dead(queue, letters).len() as u64)
     }
 }
 

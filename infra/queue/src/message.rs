@@ -166,13 +166,17 @@ pub struct Burial {
 impl Burial {
     /// Buries a message that was received. Of a reason that is too long the beginning is kept.
     pub fn new(message: Received, reason: &str) -> Self {
-        // What is no text for SQS or for Postgres becomes a space.
-        let unwritable = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
-        let shown = |c: char| if unwritable(c) { ' ' } else { c };
-        let reason: String = reason.chars().map(shown).take(MAX_REASON_CHARS).collect();
-        let reason = if reason.is_empty() { "no reason was given".to_owned() } else { reason };
-        Self { message, reason }
+        Self { message, reason: writable(reason) }
     }
+}
+
+/// The beginning of a reason, as every adapter can write it.
+pub(crate) fn writable(reason: &str) -> String {
+    // What is no text for SQS or for Postgres becomes a space.
+    let unwritable = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let shown = |c: char| if unwritable(c) { ' ' } else { c };
+    let reason: String = reason.chars().map(shown).take(MAX_REASON_CHARS).collect();
+    if reason.is_empty() { "no reason was given".to_owned() } else { reason }
 }
 
 /// How full a queue is.
@@ -196,8 +200,10 @@ pub struct Depth {
 /// A message that was received too often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Names the dead letter; the id of the message it was.
+    /// Names the dead letter to the adapter that gave it, for a while.
     pub id: DeadLetterId,
+    /// The message it is; the same each time it is looked at.
+    pub message_id: MessageId,
     /// The queue it was in.
     pub queue: QueueName,
     /// JSON text.
@@ -206,8 +212,46 @@ pub struct DeadLetter {
     pub receive_count: u32,
     /// Why it is dead.
     pub reason: String,
+    /// When it was sent, in milliseconds since 1970.
+    pub sent_at_ms: i64,
     /// Since when, in milliseconds since 1970; where the adapter cannot tell, when it was sent.
     pub dead_at_ms: i64,
+    /// What is known of the times that it was received, the first one first.
+    pub attempts: Vec<DeliveryAttempt>,
+}
+
+/// One time that a message was received and not dealt with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryAttempt {
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Why it was not dealt with, where the receiver said so.
+    pub failure: Option<String>,
+}
+
+/// Which dead letters of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letters<'a> {
+    /// All of them.
+    All,
+    /// Those that these messages are; others are passed over in silence.
+    These(&'a [MessageId]),
+}
+
+/// A place in the list of a queue's dead letters, which goes by when they were sent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LetterPlace {
+    /// When the letter was sent, in milliseconds since 1970.
+    pub sent_at_ms: i64,
+    /// The message it is.
+    pub message_id: MessageId,
+}
+
+impl DeadLetter {
+    /// Its place in the list.
+    pub fn place(&self) -> LetterPlace {
+        LetterPlace { sent_at_ms: self.sent_at_ms, message_id: self.message_id.clone() }
+    }
 }
 
 /// Names a dead letter.
@@ -219,6 +263,13 @@ impl fmt::Display for DeadLetterId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+/// Why a message is dead that was received too often.
+pub(crate) fn given_up(receives: u32, attempts: &[DeliveryAttempt]) -> String {
+    let last = attempts.iter().rev().find_map(|attempt| attempt.failure.as_deref());
+    let said = last.map(|failure| format!("; the last time: {failure}")).unwrap_or_default();
+    writable(&format!("received {receives} times and never deleted{said}"))
 }
 
 /// Checks a visibility timeout.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, QueueError, QueueName, Receipt, Receive,
-    Received,
+    Burial, DeadLetter, DeadLetterId, Depth, LetterPlace, Letters, MessageId, Outgoing, QueueError,
+    QueueName, Receipt, Receive, Received,
 };
 
 /// Queues with the semantics of SQS standard queues: every message is delivered at least once, in
@@ -61,6 +61,18 @@ pub trait Queue: Send + Sync + 'static {
     /// [`QueueError`]; bury them again.
     async fn bury(&self, queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError>;
 
+    /// Notes why messages that were received could not be dealt with, for whoever looks at them once
+    /// they are dead letters. They stay as they are, and come again. An adapter that has no place for
+    /// it forgets it.
+    ///
+    /// # Errors
+    /// [`QueueError`]; nothing depends on it, so go on.
+    async fn note_failures(
+        &self,
+        queue: &QueueName,
+        failures: &[(Receipt, String)],
+    ) -> Result<(), QueueError>;
+
     /// How full each of the queues is, in the order asked.
     ///
     /// # Errors
@@ -84,4 +96,40 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// [`QueueError`]; on a transient one, mark again.
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError>;
+
+    /// Dead letters of a queue for a person to look at, reported or not, in the order in which they
+    /// were sent: `limit` at most, those behind `after`. An adapter that cannot see all at once may
+    /// miss some that somebody else looks at in this moment.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn list_dead(
+        &self,
+        queue: &QueueName,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// One dead letter of a queue.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn find_dead(
+        &self,
+        queue: &QueueName,
+        message: &MessageId,
+    ) -> Result<Option<DeadLetter>, QueueError>;
+
+    /// Puts dead letters back into the queue they were in, as new messages, and says how many those
+    /// were. Whoever receives them has done some of them, maybe, as with any message.
+    ///
+    /// # Errors
+    /// [`QueueError`]; some may have been put back: redrive again.
+    async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError>;
+
+    /// Deletes dead letters for good, and says how many those were.
+    ///
+    /// # Errors
+    /// [`QueueError`]; some may be gone: purge again.
+    async fn purge(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError>;
 }

@@ -1,6 +1,7 @@
 //! Queues in a Postgres table: the enqueue joins the caller's transaction.
 
 mod bodies;
+mod letters;
 #[cfg(test)]
 mod plans;
 mod receive;
@@ -18,8 +19,8 @@ use fluxus_postgres::{Database, Transaction};
 use crate::bounds::MAX_RECEIVES;
 use crate::message::check_visibility;
 use crate::{
-    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt,
-    Receive, Received,
+    Burial, DeadLetter, DeadLetterId, Depth, LetterPlace, Letters, MessageId, Outgoing, Queue,
+    QueueError, QueueName, Receipt, Receive, Received,
 };
 use turns::Turns;
 use wake::Wakers;
@@ -33,6 +34,7 @@ pub const MIGRATION: &str = concat!(
     include_str!("postgres/larger_bodies.sql"),
     include_str!("postgres/fair_turns.sql"),
     include_str!("postgres/bodies.sql"),
+    include_str!("postgres/attempts.sql"),
     include_str!("postgres/no_older_version.sql"),
 );
 
@@ -42,6 +44,9 @@ const FAIR_TURNS: &str = include_str!("postgres/fair_turns.sql");
 
 /// The part of [`MIGRATION`] that may be run again.
 const BODIES: &str = include_str!("postgres/bodies.sql");
+
+/// Another one.
+const ATTEMPTS: &str = include_str!("postgres/attempts.sql");
 
 /// How a [`PostgresQueue`] works.
 #[derive(Clone, Copy, Debug)]
@@ -228,7 +233,7 @@ impl Queue for PostgresQueue {
 
     async fn bury(&self, _queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError> {
         // Waits for the disk: the letter may be all that is left of what somebody sent.
-        state::bury(&self.database, &burials).await
+        letters::bury(&self.database, &burials).await
     }
 
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError> {
@@ -240,11 +245,45 @@ impl Queue for PostgresQueue {
         queues: &[QueueName],
         limit: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
-        let letters = state::dead_letters(&self.database, queues, limit).await?;
-        bodies::resolve(&self.database, letters).await
+        letters::unreported(&self.database, queues, limit).await
     }
 
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
-        state::mark_reported(&self.database, letters).await
+        letters::mark_reported(&self.database, letters).await
+    }
+
+    async fn note_failures(
+        &self,
+        _queue: &QueueName,
+        failures: &[(Receipt, String)],
+    ) -> Result<(), QueueError> {
+        letters::note_failures(&self.relaxed, failures).await
+    }
+
+    async fn list_dead(
+        &self,
+        queue: &QueueName,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        letters::list(&self.database, queue, after, limit).await
+    }
+
+    async fn find_dead(
+        &self,
+        queue: &QueueName,
+        message: &MessageId,
+    ) -> Result<Option<DeadLetter>, QueueError> {
+        letters::find(&self.database, queue, message).await
+    }
+
+    async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        let count = letters::redrive(&self.database, queue, letters).await?;
+        self.wake([queue]);
+        Ok(count)
+    }
+
+    async fn purge(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        letters::purge(&self.database, queue, letters).await
     }
 }

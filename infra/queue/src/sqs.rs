@@ -9,7 +9,9 @@
 //!   sent as JSON escapes.
 //! - Bodies past [`INLINE_BYTES`] go by reference (see [`bodies`](crate::bodies)).
 //! - A send is not all or nothing: an error says which messages were not sent.
-//! - Dead letters that were reported are hidden for some minutes and then reported again.
+//! - Dead letters are reported again by another process, and by the same one after some minutes.
+//! - Why a message could not be handled is not kept, unless it is buried. Of its attempts only the
+//!   first is known.
 
 mod batch;
 mod bodies;
@@ -36,8 +38,8 @@ use crate::bounds::MAX_WAIT;
 use crate::message::check_visibility;
 use crate::sqs_event::{self, SqsEvent};
 use crate::{
-    Burial, DeadLetter, DeadLetterId, Depth, Outgoing, Queue, QueueError, QueueName, Receipt,
-    Receive, Received, Resolved,
+    Burial, DeadLetter, DeadLetterId, Depth, LetterPlace, Letters, MessageId, Outgoing, Queue,
+    QueueError, QueueName, Receipt, Receive, Received, Resolved,
 };
 
 pub use bodies::S3Bodies;
@@ -70,6 +72,7 @@ pub struct SqsQueue {
     client: Client,
     url: Arc<str>,
     bodies: Option<Arc<dyn Bodies>>,
+    reported: Arc<dead::Reported>,
 }
 
 /// [`QUEUE_URL`] is not set.
@@ -83,7 +86,8 @@ impl SqsQueue {
         let timeouts = config.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
         let timeouts = timeouts.operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let config = aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts).build();
-        Self { client: Client::from_conf(config), url: url.into(), bodies }
+        let (client, reported) = (Client::from_conf(config), Arc::default());
+        Self { client, url: url.into(), bodies, reported }
     }
 
     /// The queues of [`QUEUE_URL`], with large bodies in the bucket of [`BODY_BUCKET`].
@@ -140,18 +144,7 @@ impl Queue for SqsQueue {
     }
 
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
-        let url = self.url_of(queue);
-        let entry = |(at, receipt): (usize, &Receipt)| {
-            let entry = DeleteMessageBatchRequestEntry::builder().id(at.to_string());
-            entry.receipt_handle(&receipt.0).build().ok()
-        };
-        let entries = receipts.iter().enumerate().filter_map(entry).collect();
-        let outcome = batch::run(entries, |some| async {
-            let request = self.client.delete_message_batch().queue_url(&url);
-            Ok(request.set_entries(Some(some)).send().await?.failed)
-        });
-        // What the service refuses are void receipts.
-        outcome.await.forgiving_refusals().or_error(
+        delete(self, &self.url_of(queue), receipts).await.or_error(
             "delete",
             receipts.len(),
             format_args!("from `{queue}`"),
@@ -193,6 +186,53 @@ impl Queue for SqsQueue {
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
         dead::mark_reported(self, letters).await
     }
+
+    async fn note_failures(
+        &self,
+        _queue: &QueueName,
+        _failures: &[(Receipt, String)],
+    ) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn list_dead(
+        &self,
+        queue: &QueueName,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        dead::list(self, queue, after, limit).await
+    }
+
+    async fn find_dead(
+        &self,
+        queue: &QueueName,
+        message: &MessageId,
+    ) -> Result<Option<DeadLetter>, QueueError> {
+        dead::find(self, queue, message).await
+    }
+
+    async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        dead::take(self, queue, letters, true).await
+    }
+
+    async fn purge(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        dead::take(self, queue, letters, false).await
+    }
+}
+
+/// Deletes messages of one queue of SQS. What the service refuses are void receipts.
+async fn delete(queue: &SqsQueue, url: &str, receipts: &[Receipt]) -> batch::Outcome {
+    let entry = |(at, receipt): (usize, &Receipt)| {
+        let entry = DeleteMessageBatchRequestEntry::builder().id(at.to_string());
+        entry.receipt_handle(&receipt.0).build().ok()
+    };
+    let entries = receipts.iter().enumerate().filter_map(entry).collect();
+    let outcome = batch::run(entries, |some| async {
+        let request = queue.client.delete_message_batch().queue_url(url);
+        Ok(request.set_entries(Some(some)).send().await?.failed)
+    });
+    outcome.await.forgiving_refusals()
 }
 
 /// Hides messages of one queue of SQS. What the service refuses are void receipts.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fluxling::{Begin, Clock, Fluxling, Idempotency, IdempotencyError, MemoryIdempotency, Worker};
 use fluxus_queue::{
-    Burial, DeadLetter, DeadLetterId, Depth, MemoryQueue, Outgoing, Queue, QueueError, QueueName,
-    Receipt, Receive, Received,
+    Burial, DeadLetter, DeadLetterId, Depth, LetterPlace, Letters, MemoryQueue, MessageId,
+    Outgoing, Queue, QueueError, QueueName, Receipt, Receive, Received,
 };
 use fluxus_schema::message::{CORE_QUEUE, TaskMessage};
 use fluxus_schema::{ClaimId, Json, TaskToken, Tenant, Timestamp};
@@ -96,6 +96,34 @@ impl Queue for CountedQueue {
     }
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
         self.0.mark_reported(letters).await
+    }
+    async fn note_failures(
+        &self,
+        queue: &QueueName,
+        failures: &[(Receipt, String)],
+    ) -> Result<(), QueueError> {
+        self.0.note_failures(queue, failures).await
+    }
+    async fn list_dead(
+        &self,
+        queue: &QueueName,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.0.list_dead(queue, after, limit).await
+    }
+    async fn find_dead(
+        &self,
+        queue: &QueueName,
+        message: &MessageId,
+    ) -> Result<Option<DeadLetter>, QueueError> {
+        self.0.find_dead(queue, message).await
+    }
+    async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        self.0.redrive(queue, letters).await
+    }
+    async fn purge(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        self.0.purge(queue, letters).await
     }
 }
 

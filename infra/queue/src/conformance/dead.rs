@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{LONG, PATIENCE, SHORT, Subject, send, take, wait_for_one};
 use crate::bounds::{MAX_DELAY, MAX_REASON_CHARS, MAX_RECEIVES};
-use crate::{Burial, DeadLetter, Outgoing, Queue, QueueName, Receive};
+use crate::{Burial, DeadLetter, Letters, MessageId, Outgoing, Queue, QueueName, Receive};
 
 pub(super) async fn what_is_received_too_often_dies(subject: Subject) {
     let queue = Arc::clone(&subject.queue);
@@ -14,6 +14,10 @@ pub(super) async fn what_is_received_too_often_dies(subject: Subject) {
     for count in 1..=MAX_RECEIVES {
         let received = wait_for_one(&*queue, &name, Duration::ZERO).await;
         assert_eq!(received.receive_count, count);
+        if count != 2 {
+            let failure = [(received.receipt, format!("failure {count}"))];
+            queue.note_failures(&name, &failure).await.expect("note failures");
+        }
     }
     // One more receive finds it dead, and what is alive behind it.
     send(&*queue, &name, &["fine"]).await;
@@ -31,7 +35,19 @@ pub(super) async fn what_is_received_too_often_dies(subject: Subject) {
     let letter = &letters[0];
     assert_eq!((letter.body.as_str(), letter.receive_count), ("poison", MAX_RECEIVES));
     assert!(letter.reason.contains(&MAX_RECEIVES.to_string()), "{}", letter.reason);
-    assert!(letter.dead_at_ms > 0);
+    assert!(letter.dead_at_ms > 0 && letter.dead_at_ms >= letter.sent_at_ms);
+    if subject.promises.attempts {
+        let said: Vec<_> = letter.attempts.iter().map(|one| one.failure.as_deref()).collect();
+        let expected: Vec<_> = (1..=MAX_RECEIVES).map(|n| format!("failure {n}")).collect();
+        let expected = expected.iter().enumerate();
+        let expected: Vec<_> = expected.map(|(at, said)| (at != 1).then_some(&**said)).collect();
+        assert_eq!(said, expected);
+        assert!(letter.attempts.is_sorted_by_key(|attempt| attempt.at_ms), "{letter:?}");
+        assert!(letter.reason.ends_with("failure 5"), "{}", letter.reason);
+    }
+    let listed = queue.list_dead(&name, None, 10).await.expect("list");
+    assert_eq!(listed.len(), 1, "a person sees it too");
+    assert_eq!((&listed[0].message_id, &listed[0].body), (&letter.message_id, &letter.body));
     queue.mark_reported(std::slice::from_ref(&letter.id)).await.expect("mark reported");
     assert!(dead_letters(&*queue, &name).await.is_empty(), "reported once");
     let depth = queue.depth(std::slice::from_ref(&name)).await.expect("depth");
@@ -81,6 +97,87 @@ pub(super) async fn the_depth_tells_each_kind(subject: Subject) {
     if subject.promises.oldest_age {
         assert!(depth[1].oldest_ready_age.expect("an age") < PATIENCE + SHORT);
     }
+}
+
+/// Puts messages among the dead letters.
+async fn bury(queue: &dyn Queue, name: &QueueName, bodies: &[&str]) {
+    send(queue, name, bodies).await;
+    let mut received = Vec::new();
+    while received.len() < bodies.len() {
+        received.push(wait_for_one(queue, name, LONG).await);
+    }
+    let burials = received.into_iter().map(|one| Burial::new(one, "buried by the test"));
+    queue.bury(name, burials.collect()).await.expect("bury");
+}
+
+async fn list(queue: &dyn Queue, name: &QueueName) -> Vec<DeadLetter> {
+    queue.list_dead(name, None, 1_000).await.expect("list dead letters")
+}
+
+pub(super) async fn dead_letters_are_listed_page_by_page(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let (name, other) = (subject.fresh_queue().await, subject.fresh_queue().await);
+    bury(&*queue, &name, &["1", "2", "3"]).await;
+    bury(&*queue, &other, &["4"]).await;
+    let mut bodies = Vec::new();
+    let mut after = None;
+    loop {
+        let page = queue.list_dead(&name, after.as_ref(), 2).await.expect("list");
+        assert!(page.len() <= 2 && page.iter().all(|letter| letter.queue == name));
+        let Some(last) = page.last() else { break };
+        after = Some(last.place());
+        bodies.extend(page.into_iter().map(|letter| letter.body));
+    }
+    bodies.sort();
+    assert_eq!(bodies, ["1", "2", "3"], "each once, and none of another queue");
+
+    let letters = list(&*queue, &name).await;
+    let letter = &letters[0];
+    assert_eq!(letter.receive_count, 1);
+    assert!(letter.reason.contains("buried by the test") && letter.sent_at_ms > 0);
+    let found = queue.find_dead(&name, &letter.message_id).await.expect("find");
+    assert_eq!(found.map(|found| found.body), Some(letter.body.clone()));
+    let found = queue.find_dead(&other, &letter.message_id).await.expect("find");
+    assert_eq!(found, None, "it is in another queue");
+    let none = MessageId("not-a-message".to_owned());
+    assert_eq!(queue.find_dead(&name, &none).await.expect("find"), None);
+}
+
+pub(super) async fn a_dead_letter_is_put_back(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let name = subject.fresh_queue().await;
+    bury(&*queue, &name, &["1", "2", "3"]).await;
+    let letters = list(&*queue, &name).await;
+    let second = letters.iter().find(|letter| letter.body == "2").expect("a letter");
+    let these = [second.message_id.clone(), MessageId("unknown".to_owned())];
+    let count = queue.redrive(&name, Letters::These(&these)).await.expect("redrive");
+    assert_eq!(count, 1);
+    let received = wait_for_one(&*queue, &name, LONG).await;
+    assert_eq!((received.body.as_str(), received.receive_count), ("2", 1), "counted anew");
+    assert_eq!(list(&*queue, &name).await.len(), 2, "the others stay");
+    assert_eq!(queue.redrive(&name, Letters::These(&these)).await.expect("redrive"), 0, "once");
+
+    assert_eq!(queue.redrive(&name, Letters::All).await.expect("redrive"), 2);
+    let mut rest = vec![wait_for_one(&*queue, &name, LONG).await.body];
+    rest.push(wait_for_one(&*queue, &name, LONG).await.body);
+    rest.sort();
+    assert_eq!(rest, ["1", "3"]);
+    assert!(list(&*queue, &name).await.is_empty());
+}
+
+pub(super) async fn dead_letters_are_purged(subject: Subject) {
+    let queue = Arc::clone(&subject.queue);
+    let (name, other) = (subject.fresh_queue().await, subject.fresh_queue().await);
+    bury(&*queue, &name, &["1", "2", "3"]).await;
+    bury(&*queue, &other, &["4"]).await;
+    let first = list(&*queue, &name).await.remove(0);
+    let these = [first.message_id];
+    assert_eq!(queue.purge(&name, Letters::These(&these)).await.expect("purge"), 1);
+    assert_eq!(list(&*queue, &name).await.len(), 2);
+    assert_eq!(queue.purge(&name, Letters::All).await.expect("purge"), 2);
+    assert!(list(&*queue, &name).await.is_empty());
+    assert!(take(&*queue, &name, 10).await.is_empty(), "gone for good");
+    assert_eq!(list(&*queue, &other).await.len(), 1, "of no other queue");
 }
 
 async fn dead_letters(queue: &dyn Queue, name: &QueueName) -> Vec<DeadLetter> {

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::clock::micros;
-use crate::{DeadLetter, DeadLetterId, Depth, MessageId, Outgoing, QueueName, Receipt, Received};
+use crate::message::{given_up, writable};
+use crate::{
+    DeadLetter, DeadLetterId, DeliveryAttempt, Depth, LetterPlace, Letters, MessageId, Outgoing,
+    QueueName, Receipt, Received,
+};
 
 /// All messages. Times are microseconds since 1970.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ struct Message {
     sent_at_us: i64,
     visible_at_us: i64,
     receive_count: u32,
+    /// When it was received, and why it was not dealt with.
+    attempts: Vec<DeliveryAttempt>,
 }
 
 #[derive(Debug)]
@@ -46,9 +52,16 @@ impl Shelf {
         let Outgoing { queue, body, delay, group, .. } = message;
         let (visible_at_us, group) = (now_us + micros(delay), group.unwrap_or_default());
         self.order.entry(queue.clone()).or_default().insert((visible_at_us, self.last_id));
-        let (sent_at_us, receive_count) = (now_us, 0);
-        let message =
-            Message { queue, body, group, rank, sent_at_us, visible_at_us, receive_count };
+        let message = Message {
+            queue,
+            body,
+            group,
+            rank,
+            sent_at_us: now_us,
+            visible_at_us,
+            receive_count: 0,
+            attempts: Vec::new(),
+        };
         self.messages.insert(self.last_id, message);
     }
 
@@ -70,11 +83,12 @@ impl Shelf {
             let Some(mut message) = self.messages.remove(&id) else { continue };
             if message.receive_count >= self.max_receives {
                 let count = message.receive_count;
-                let reason = format!("received {count} times and never deleted");
+                let reason = given_up(count, &message.attempts);
                 self.bury(id, message, reason, now_us);
                 continue;
             }
             message.receive_count += 1;
+            message.attempts.push(DeliveryAttempt { at_ms: now_us / 1000, failure: None });
             // One past now at least: what was just taken is not taken again in this call.
             message.visible_at_us = (now_us + micros(visibility)).max(now_us + 1);
             taken.push(received(id, &message));
@@ -171,6 +185,39 @@ impl Shelf {
         }
     }
 
+    /// Notes why a message that was received could not be dealt with.
+    pub(super) fn note_failure(&mut self, receipt: &Receipt, failure: &str) {
+        let Some(id) = self.held(receipt) else { return };
+        if let Some(attempt) = self.messages.get_mut(&id).and_then(|one| one.attempts.last_mut()) {
+            attempt.failure = Some(writable(failure));
+        }
+    }
+
+    pub(super) fn list_dead(
+        &self,
+        queue: &QueueName,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Vec<DeadLetter> {
+        let after = after.and_then(|after| after.message_id.0.parse().ok()).unwrap_or(i64::MIN);
+        let behind = self.dead.iter().filter(|(id, _)| **id > after);
+        let letters = behind.map(|(_, dead)| &dead.letter).filter(|letter| letter.queue == *queue);
+        letters.take(limit).cloned().collect()
+    }
+
+    /// Takes dead letters off the shelf.
+    pub(super) fn take_dead(&mut self, queue: &QueueName, letters: Letters<'_>) -> Vec<DeadLetter> {
+        let is_asked = |letter: &DeadLetter| {
+            letter.queue == *queue
+                && match letters {
+                    Letters::All => true,
+                    Letters::These(ids) => ids.contains(&letter.message_id),
+                }
+        };
+        let taken = self.dead.extract_if(.., |_, dead| is_asked(&dead.letter));
+        taken.map(|(_, dead)| dead.letter).collect()
+    }
+
     /// The message of a receipt that is still good.
     fn held(&self, receipt: &Receipt) -> Option<i64> {
         let (id, receive_count) = receipt.parts();
@@ -179,14 +226,17 @@ impl Shelf {
     }
 
     fn bury(&mut self, id: i64, message: Message, reason: String, now_us: i64) {
-        let Message { queue, body, receive_count, .. } = message;
+        let Message { queue, body, receive_count, sent_at_us, attempts, .. } = message;
         let letter = DeadLetter {
             id: DeadLetterId(id.to_string()),
+            message_id: MessageId(id.to_string()),
             queue,
             body,
             receive_count,
             reason,
+            sent_at_ms: sent_at_us / 1000,
             dead_at_ms: now_us / 1000,
+            attempts,
         };
         self.dead.insert(id, Dead { letter, is_reported: false });
     }

@@ -30,6 +30,7 @@ macro_rules! receive {
             ", delivered AS (
         UPDATE fluxus_queue.message
            SET receive_count = receive_count + 1, parked = true,
+               received_at = received_at || statement_timestamp(),
                visible_at = statement_timestamp() + ",
             $visibility,
             " * interval '1 microsecond'
@@ -42,14 +43,21 @@ macro_rules! receive {
          WHERE ctid = ANY (ARRAY(SELECT place FROM chosen)) AND receive_count >= ",
             $max_receives,
             "
-        RETURNING message_id, queue, group_id, body, receive_count, sent_at
+        RETURNING message_id, queue, group_id, body, receive_count, sent_at, received_at
     ), buried AS (
         INSERT INTO fluxus_queue.dead_letter
-               (message_id, queue, group_id, body, receive_count, reason, sent_at, dead_at)
+               (message_id, queue, group_id, body, receive_count, reason, sent_at, dead_at,
+                received_at, failures)
         SELECT message_id, queue, group_id, body, receive_count,
-               'received ' || receive_count || ' times and never deleted', sent_at,
-               statement_timestamp()
+               left('received ' || receive_count || ' times and never deleted'
+                        || coalesce('; the last time: ' || said.last, ''), 1000),
+               sent_at, statement_timestamp(), received_at, said.failures
           FROM given_up
+         CROSS JOIN LATERAL (
+               SELECT jsonb_object_agg(failure.receive_count, failure.reason) AS failures,
+                      (array_agg(failure.reason ORDER BY failure.receive_count DESC))[1] AS last
+                 FROM fluxus_queue.failure
+                WHERE failure.message_id = given_up.message_id) AS said
     )
     SELECT message_id, receive_count, body,
            (extract(epoch FROM sent_at) * 1000)::bigint AS sent_at_ms, NULL::bigint AS next_in_us,

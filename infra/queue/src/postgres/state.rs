@@ -1,12 +1,12 @@
-//! Everything but sending and receiving: deleting, hiding, counting, and the dead letters.
+//! Everything but sending and receiving: deleting, hiding, counting.
 
 use std::time::Duration;
 
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
 
-use super::{BODIES, FAIR_TURNS, LARGER_BODIES, MIGRATION};
-use crate::{Burial, DeadLetter, DeadLetterId, Depth, QueueError, QueueName, Receipt};
+use super::{ATTEMPTS, BODIES, FAIR_TURNS, LARGER_BODIES, MIGRATION};
+use crate::{Depth, QueueError, QueueName, Receipt};
 
 /// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
 const SETUP_LOCK: i64 = 0x666c_7578_7175_6575;
@@ -45,6 +45,8 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
          WHERE attrelid = 'fluxus_queue.message'::regclass AND attname = 'parked'";
     const HAS_BODIES: &str = "
         SELECT FROM pg_tables WHERE schemaname = 'fluxus_queue' AND tablename = 'body'";
+    const HAS_ATTEMPTS: &str = "
+        SELECT FROM pg_class WHERE oid = to_regclass('fluxus_queue.failure')";
     let mut session = database.session().await?;
     let tx = session.begin().await?;
     let lock: Param<'_> = (&SETUP_LOCK, Type::INT8);
@@ -55,9 +57,12 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
         return tx.commit().await;
     }
     // Each waits for whoever writes, so only where it is missing.
-    for (asked, missing) in
-        [(HAS_LARGER_BODIES, LARGER_BODIES), (HAS_FAIR_TURNS, FAIR_TURNS), (HAS_BODIES, BODIES)]
-    {
+    for (asked, missing) in [
+        (HAS_LARGER_BODIES, LARGER_BODIES),
+        (HAS_FAIR_TURNS, FAIR_TURNS),
+        (HAS_BODIES, BODIES),
+        (HAS_ATTEMPTS, ATTEMPTS),
+    ] {
         if tx.query(asked, &[]).await?.is_empty() {
             tx.batch(missing).await?;
         }
@@ -94,43 +99,6 @@ pub(super) async fn delete_in(
     let (ids, counts) = columns(receipts);
     let params: [Param<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&counts, Type::INT4_ARRAY)];
     tx.execute(DELETE, &params).await.map_err(QueueError::database("delete messages"))
-}
-
-/// Makes dead letters of messages whose receipt is still good.
-const BURY: &str = "
-    -- bury messages
-    WITH gone AS (
-        DELETE FROM fluxus_queue.message
-         USING unnest($1::bigint[], $2::integer[], $3::text[])
-               AS given (message_id, receive_count, reason)
-         WHERE message.message_id = given.message_id
-           AND message.receive_count = given.receive_count
-        RETURNING message.message_id, queue, group_id, body, message.receive_count, given.reason,
-                  sent_at
-    )
-    INSERT INTO fluxus_queue.dead_letter
-           (message_id, queue, group_id, body, receive_count, reason, sent_at, dead_at)
-    SELECT message_id, queue, group_id, body, receive_count, reason, sent_at, statement_timestamp()
-      FROM gone";
-
-pub(super) async fn bury(database: &Database, burials: &[Burial]) -> Result<(), QueueError> {
-    if burials.is_empty() {
-        return Ok(());
-    }
-    let mut parts: Vec<(i64, i32, &str)> = Vec::with_capacity(burials.len());
-    for Burial { message, reason } in burials {
-        let (id, count) = message.receipt.parts();
-        parts.push((id, count, reason));
-    }
-    // In the order of their ids, so that no two of these wait for each other.
-    parts.sort_unstable();
-    let ids: Vec<i64> = parts.iter().map(|part| part.0).collect();
-    let counts: Vec<i32> = parts.iter().map(|part| part.1).collect();
-    let reasons: Vec<&str> = parts.iter().map(|part| part.2).collect();
-    let params: [Param<'_>; 3] =
-        [(&ids, Type::INT8_ARRAY), (&counts, Type::INT4_ARRAY), (&reasons, Type::TEXT_ARRAY)];
-    let run = async { database.session().await?.execute(BURY, &params).await };
-    run.await.map(|_rows| ()).map_err(QueueError::database("bury messages"))
 }
 
 pub(super) async fn change_visibility(
@@ -222,54 +190,4 @@ fn measured(queue: QueueName, row: &Row) -> Depth {
 
 fn count(row: &Row, column: &str) -> u64 {
     u64::try_from(row.get::<_, i64>(column)).unwrap_or_default()
-}
-
-pub(super) async fn dead_letters(
-    database: &Database,
-    queues: &[QueueName],
-    limit: usize,
-) -> Result<Vec<DeadLetter>, QueueError> {
-    const UNREPORTED: &str = "
-        -- read dead letters
-        SELECT message_id, queue, body, receive_count, reason,
-               (extract(epoch FROM dead_at) * 1000)::bigint AS dead_at_ms
-          FROM fluxus_queue.dead_letter
-         WHERE reported_at IS NULL AND queue = ANY ($1)
-         ORDER BY dead_at, message_id
-         LIMIT $2";
-    let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let run = async {
-        let params: [Param<'_>; 2] = [(&names, Type::TEXT_ARRAY), (&limit, Type::INT8)];
-        database.session().await?.query(UNREPORTED, &params).await
-    };
-    let rows = run.await.map_err(QueueError::database("read dead letters"))?;
-    rows.iter().map(dead_letter).collect()
-}
-
-fn dead_letter(row: &Row) -> Result<DeadLetter, QueueError> {
-    Ok(DeadLetter {
-        id: DeadLetterId(row.get::<_, i64>("message_id").to_string()),
-        queue: QueueName::new(row.get("queue"))?,
-        body: row.get("body"),
-        receive_count: u32::try_from(row.get::<_, i32>("receive_count")).unwrap_or_default(),
-        reason: row.get("reason"),
-        dead_at_ms: row.get("dead_at_ms"),
-    })
-}
-
-pub(super) async fn mark_reported(
-    database: &Database,
-    letters: &[DeadLetterId],
-) -> Result<(), QueueError> {
-    const MARK: &str = "
-        -- mark dead letters as reported
-        UPDATE fluxus_queue.dead_letter SET reported_at = statement_timestamp()
-         WHERE message_id = ANY ($1) AND reported_at IS NULL";
-    let ids: Vec<i64> = letters.iter().filter_map(|letter| letter.0.parse().ok()).collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let run = async { database.session().await?.execute(MARK, &[(&ids, Type::INT8_ARRAY)]).await };
-    run.await.map(|_rows| ()).map_err(QueueError::database("mark dead letters as reported"))
 }

@@ -49,6 +49,7 @@ async fn the_sqs_queue_conforms() {
         // `MessageGroupId` makes queues fair, by the age that messages of each group reach.
         fair_at_once: false,
         priorities: false,
+        attempts: false,
     };
     let make = || async {
         let (subject, aws) = (Arc::new(queue.clone()) as Arc<dyn Queue>, Arc::clone(&aws));
