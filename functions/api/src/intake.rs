@@ -10,7 +10,8 @@ use fluxus_lambda::metrics::count;
 use fluxus_queue::{Outgoing, QueueError, QueueName};
 use fluxus_schema::message::CoreMessage;
 use fluxus_store::{
-    DatabaseError, Inserted, Intake as NewRow, Message, Outbound, OutboundError, Store, StoreError,
+    DatabaseError, Enqueued, Inserted, Intake as NewRow, Message, Outbound, OutboundError, Store,
+    StoreError, Transaction,
 };
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -191,27 +192,42 @@ impl Writer {
     async fn write(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, WriteError> {
         let mut session = self.store.session().await?;
         let tx = session.begin().await.map_err(StoreError::from)?;
-        let inserted = fluxus_store::claim::insert(&tx, rows).await?;
-        let mut messages = Vec::with_capacity(rows.len());
-        for (row, inserted) in rows.iter().zip(&inserted) {
-            if !inserted.duplicate {
-                let message = CoreMessage::ClaimSubmitted { claim_id: inserted.claim_id };
-                let body = serde_json::to_string(&message)?;
-                let (claim_id, tenant) = (inserted.claim_id, row.tenant.clone());
-                let outgoing = Outgoing::new(self.core.clone(), body).in_group(tenant.as_str());
-                // What is checked to be 0 to 9.
-                let priority = u8::try_from(row.claim.priority).unwrap_or_default();
-                let outgoing = outgoing.with_priority(priority).yielding();
-                messages.push(Message { claim_id, tenant, outgoing });
-            }
-        }
-        let enqueued = self.outbound.enqueue(&tx, messages, entropy::now()).await?;
+        let (inserted, enqueued) = if rows.iter().all(|row| row.claim.idempotency_key.is_none()) {
+            // Without a key a claim is new: its id was made for it. So its message need not wait
+            // for an answer; one about a claim that is there already would be passed over.
+            let insert = async { Ok(fluxus_store::claim::insert(&tx, rows).await?) };
+            futures::try_join!(insert, self.enqueue(&tx, rows.iter()))?
+        } else {
+            let inserted = fluxus_store::claim::insert(&tx, rows).await?;
+            let new = rows.iter().zip(&inserted).filter(|(_, inserted)| !inserted.duplicate);
+            let enqueued = self.enqueue(&tx, new.map(|(row, _)| row)).await?;
+            (inserted, enqueued)
+        };
         tx.commit().await.map_err(StoreError::from)?;
         drop(session);
         count("ClaimsReceived", &[], inserted.iter().filter(|one| !one.duplicate).count() as u64);
         // Before the answers: a Lambda is frozen once it has answered.
         self.outbound.committed(enqueued).await;
         Ok(inserted)
+    }
+
+    /// Puts the messages that begin these claims into the transaction.
+    async fn enqueue(
+        &self,
+        tx: &Transaction<'_>,
+        new: impl Iterator<Item = &NewRow>,
+    ) -> Result<Enqueued, WriteError> {
+        let message = |row: &NewRow| {
+            let (claim_id, tenant) = (row.claim_id, row.tenant.clone());
+            let body = serde_json::to_string(&CoreMessage::ClaimSubmitted { claim_id })?;
+            let outgoing = Outgoing::new(self.core.clone(), body).in_group(tenant.as_str());
+            // What is checked to be 0 to 9.
+            let priority = u8::try_from(row.claim.priority).unwrap_or_default();
+            let outgoing = outgoing.with_priority(priority).yielding();
+            Ok(Message { claim_id, tenant, outgoing })
+        };
+        let messages = new.map(message).collect::<Result<Vec<_>, WriteError>>()?;
+        Ok(self.outbound.enqueue(tx, messages, entropy::now()).await?)
     }
 }
 

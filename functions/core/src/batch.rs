@@ -101,7 +101,6 @@ impl Core {
         let (batch, more) = match queue.take_in(&tx, self.core_queue(), at_most).await? {
             Taken::Messages { messages, more } => (messages, more),
             Taken::Nothing { next_in } => {
-                tx.rollback().await?;
                 return Ok(Next::Nothing { next_in });
             }
         };
@@ -314,10 +313,16 @@ impl Stepper<'_> {
         let Plan { changes, mut messages, given, answered, ended, nested_ended, transitions } =
             plan;
         let ends = measure::ends(&changes);
-        ledger.save(&changes).await?;
         messages.extend(begun);
-        messages.extend(nested::answers(ledger, &nested_ended).await?);
-        let enqueued = ledger.enqueue(messages, now).await?;
+        let enqueued = if nested_ended.is_empty() {
+            // Sent together, which saves waiting for one before the other.
+            let save = async { Ok::<_, CoreError>(ledger.save(&changes).await?) };
+            futures::try_join!(save, ledger.enqueue(messages, now))?.1
+        } else {
+            ledger.save(&changes).await?;
+            messages.extend(nested::answers(ledger, &nested_ended).await?);
+            ledger.enqueue(messages, now).await?
+        };
         Ok(Settled { enqueued, given, answered, ended, ends, transitions })
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! receive ─► take in: read, one `begin` ─► attempts, side by side ─► answer, in groups:
-//!                                                                    one `complete`, one `send`,
-//!            keep: visibility, leases, heartbeats                    one `delete`
+//!                                                                    one `complete`, one `answer`
+//!            keep: visibility, leases, heartbeats
 //! ```
 //!
 //! Answers go out in groups: whatever has finished by the time the group before is sent. So a fast

@@ -43,6 +43,25 @@ pub trait Queue: Send + Sync + 'static {
     /// [`QueueError`]; on a transient one, delete again.
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError>;
 
+    /// Sends answers, then deletes the messages of `queue` that they answer, together where the
+    /// adapter can. What is deleted was answered, so whatever is lost comes again.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the answers may not have been sent. That only the deletion failed is
+    /// logged: the messages come again.
+    async fn answer(
+        &self,
+        queue: &QueueName,
+        answers: Vec<Outgoing>,
+        answered: &[Receipt],
+    ) -> Result<(), QueueError> {
+        self.send(answers).await?;
+        if let Err(error) = self.delete(queue, answered).await {
+            tracing::warn!(%error, "cannot delete answered messages");
+        }
+        Ok(())
+    }
+
     /// Hides messages for so long from now on; zero makes them ready at once. Void receipts are
     /// passed over in silence.
     ///

@@ -191,13 +191,17 @@ impl PostgresQueue {
     pub fn wake<'a>(&self, queues: impl IntoIterator<Item = &'a QueueName>) {
         self.wakers.wake(queues);
     }
+
+    fn wake_for(&self, sent: &[Outgoing]) {
+        self.wake(sent.iter().filter(|one| wake::is_urgent(one.delay)).map(|one| &one.queue));
+    }
 }
 
 #[async_trait]
 impl Queue for PostgresQueue {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
         bodies::send(&self.database, &messages).await?;
-        self.wake(messages.iter().filter(|one| wake::is_urgent(one.delay)).map(|one| &one.queue));
+        self.wake_for(&messages);
         Ok(())
     }
 
@@ -214,6 +218,17 @@ impl Queue for PostgresQueue {
 
     async fn delete(&self, _queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
         state::delete(&self.relaxed, receipts).await
+    }
+
+    async fn answer(
+        &self,
+        _queue: &QueueName,
+        answers: Vec<Outgoing>,
+        answered: &[Receipt],
+    ) -> Result<(), QueueError> {
+        bodies::answer(&self.database, &answers, answered).await?;
+        self.wake_for(&answers);
+        Ok(())
     }
 
     async fn change_visibility(

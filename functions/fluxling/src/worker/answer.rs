@@ -107,7 +107,8 @@ impl Group {
 }
 
 impl Worker {
-    /// Each kind of call once, and none that has nothing to do.
+    /// Each kind of call once, and none that has nothing to do. What is not deleted comes again, and
+    /// is answered from the record.
     async fn settle(&self, mut group: Group) -> BatchOutcome {
         if !group.record.is_empty()
             && !self.fluxling.is_idempotent()
@@ -116,27 +117,42 @@ impl Worker {
             // Answering all the same: the work is done, and only a rare duplicate could repeat it.
             tracing::warn!(error = chain(&error), "cannot record what was done");
         }
-        let mut handled = std::mem::take(&mut group.expired);
-        let answered = std::mem::take(&mut group.answered);
-        if !group.send.is_empty() {
-            match self.queue.send(std::mem::take(&mut group.send)).await {
-                Ok(()) => handled.extend(answered),
+        let receipts = |messages: Vec<Message>| messages.into_iter().map(|message| message.receipt);
+        let mut handled: Vec<Receipt> = receipts(std::mem::take(&mut group.expired)).collect();
+        let answers = std::mem::take(&mut group.send);
+        if answers.is_empty() {
+            self.delete(&handled).await;
+        } else {
+            let answered = std::mem::take(&mut group.answered);
+            let of_answered: Vec<_> =
+                answered.iter().map(|message| message.receipt.clone()).collect();
+            let sent = if self.deletes {
+                let all: Vec<_> = handled.iter().chain(&of_answered).cloned().collect();
+                self.queue.answer(&self.name, answers, &all).await
+            } else {
+                self.queue.send(answers).await
+            };
+            match sent {
+                Ok(()) => handled.extend(of_answered),
                 Err(error) => {
+                    self.delete(&handled).await;
                     group.leave(answered, &Reason::NotAnswered(Arc::from(chain(&error))));
                 }
             }
         }
-        let handled: Vec<_> = handled.into_iter().map(|message| message.receipt).collect();
-        if self.deletes
-            && !handled.is_empty()
-            && let Err(error) = self.queue.delete(&self.name, &handled).await
-        {
-            // They come again and are answered from the record.
-            tracing::warn!(error = chain(&error), "cannot delete handled messages");
-        }
         self.free(&group.free, &group.hide).await;
         group.outcome.handled = handled;
         group.outcome
+    }
+
+    /// Deletes messages that need no answer.
+    async fn delete(&self, receipts: &[Receipt]) {
+        if self.deletes
+            && !receipts.is_empty()
+            && let Err(error) = self.queue.delete(&self.name, receipts).await
+        {
+            tracing::warn!(error = chain(&error), "cannot delete handled messages");
+        }
     }
 
     /// Gives tasks back, to be delivered again after so long.

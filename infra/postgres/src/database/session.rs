@@ -1,7 +1,9 @@
 //! Running statements: on a connection of the pool, or within a transaction on it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use futures::FutureExt as _;
+use futures::future::join;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Statement};
 
@@ -84,15 +86,14 @@ impl Session {
         Ok(())
     }
 
-    /// Begins a transaction, which is rolled back when dropped without commit.
+    /// Begins a transaction, which is rolled back when dropped without commit. The server is told
+    /// with the first statement, which saves waiting for an answer to that alone.
     ///
     /// # Errors
-    /// [`DatabaseError::Statement`] if the connection was lost; take another session.
+    /// None now: a connection that was lost fails the first statement; take another session then.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, DatabaseError> {
-        let (statements, counter) = (self.statements, self.counter.clone());
-        let inner = self.client.transaction().await;
-        let inner = inner.map_err(|source| failed("begin a transaction", source))?;
-        Ok(Transaction { inner, statements, counter, sent: AtomicU64::new(0) })
+        let (begun, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+        Ok(Transaction { session: self, begun, sent, ended: false })
     }
 
     /// Whether the connection was lost, as far as was noticed: for whoever holds one for long.
@@ -115,9 +116,12 @@ impl Session {
 /// order in which statements sent together run is not fixed, so they must not depend on each other.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    inner: deadpool_postgres::Transaction<'a>,
-    statements: Statements,
-    counter: Counter,
+    /// Borrowed for itself alone, so that nothing else is sent in between.
+    session: &'a mut Session,
+    /// Whether the server was told.
+    begun: AtomicBool,
+    /// Whether it was told of the end too.
+    ended: bool,
     sent: AtomicU64,
 }
 
@@ -127,15 +131,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`DatabaseError::Statement`]; the transaction can then only be rolled back.
     pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, DatabaseError> {
-        self.count();
-        let rows = match self.statements {
-            Statements::Unnamed => self.inner.query_typed(sql, params).await,
-            Statements::Prepared => match self.prepare(sql, params).await {
-                Ok(statement) => self.inner.query(&statement, &values(params)).await,
-                Err(error) => Err(error),
-            },
-        };
-        rows.map_err(|source| DatabaseError::statement(sql, source))
+        self.within(self.session.query(sql, params)).await
     }
 
     /// Runs one statement and returns how many rows it touched.
@@ -143,15 +139,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`DatabaseError::Statement`]; the transaction can then only be rolled back.
     pub async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, DatabaseError> {
-        self.count();
-        let touched = match self.statements {
-            Statements::Unnamed => self.inner.execute_typed(sql, params).await,
-            Statements::Prepared => match self.prepare(sql, params).await {
-                Ok(statement) => self.inner.execute(&statement, &values(params)).await,
-                Err(error) => Err(error),
-            },
-        };
-        touched.map_err(|source| DatabaseError::statement(sql, source))
+        self.within(self.session.execute(sql, params)).await
     }
 
     /// Runs several statements without parameters, for migrations and tests. Not counted.
@@ -159,8 +147,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`DatabaseError::Statement`]; the transaction can then only be rolled back.
     pub async fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
-        let done = self.inner.batch_execute(sql).await;
-        done.map_err(|source| DatabaseError::statement(sql, source))
+        self.begun_before(self.session.batch(sql)).await
     }
 
     /// Makes it all take effect. On return it is on disk, unless the database is relaxed.
@@ -168,16 +155,16 @@ impl Transaction<'_> {
     /// # Errors
     /// [`DatabaseError::Statement`]; after a lost connection it is not known whether the commit
     /// took effect, so whatever is tried again must bear being done twice.
-    pub async fn commit(self) -> Result<(), DatabaseError> {
-        self.inner.commit().await.map_err(|source| failed("commit a transaction", source))
+    pub async fn commit(mut self) -> Result<(), DatabaseError> {
+        self.end("COMMIT", "commit a transaction").await
     }
 
     /// Undoes it all.
     ///
     /// # Errors
     /// [`DatabaseError::Statement`] if the connection was lost; the server rolls back by itself.
-    pub async fn rollback(self) -> Result<(), DatabaseError> {
-        self.inner.rollback().await.map_err(|source| failed("roll back a transaction", source))
+    pub async fn rollback(mut self) -> Result<(), DatabaseError> {
+        self.end("ROLLBACK", "roll back a transaction").await
     }
 
     /// How many statements this transaction has sent, `BEGIN` and `COMMIT` not counted.
@@ -185,17 +172,45 @@ impl Transaction<'_> {
         self.sent.load(Ordering::Relaxed)
     }
 
-    fn count(&self) {
+    async fn within<T>(
+        &self,
+        statement: impl Future<Output = Result<T, DatabaseError>>,
+    ) -> Result<T, DatabaseError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        self.counter.add_one();
+        self.begun_before(statement).await
     }
 
-    async fn prepare(
+    /// Sends the statement, and `BEGIN` right before it if it is the first. Both go out together:
+    /// the driver queues what a future asks for when it is first polled, and `join` polls in order.
+    async fn begun_before<T>(
         &self,
-        sql: &str,
-        params: &[Param<'_>],
-    ) -> Result<Statement, tokio_postgres::Error> {
-        self.inner.prepare_typed_cached(sql, &types(params)).await
+        statement: impl Future<Output = Result<T, DatabaseError>>,
+    ) -> Result<T, DatabaseError> {
+        if self.begun.swap(true, Ordering::Relaxed) {
+            return statement.await;
+        }
+        let (begun, result) = join(self.session.client.batch_execute("BEGIN"), statement).await;
+        begun.map_err(|source| failed("begin a transaction", source))?;
+        result
+    }
+
+    async fn end(&mut self, sql: &str, action: &str) -> Result<(), DatabaseError> {
+        self.ended = true;
+        if !self.begun.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let ended = self.session.client.batch_execute(sql).await;
+        ended.map_err(|source| failed(action, source))
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.ended && self.begun.load(Ordering::Relaxed) {
+            // Polled once, it is queued; nobody needs the answer, and the connection's next user
+            // comes after it.
+            let _ = self.session.client.batch_execute("ROLLBACK").now_or_never();
+        }
     }
 }
 

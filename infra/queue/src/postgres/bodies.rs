@@ -12,8 +12,8 @@ use fluxus_schema::payload::{self, Payload, PayloadHash, Payloads};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::send;
-use crate::{DeadLetter, Outgoing, QueueError, Received};
+use super::{send, state};
+use crate::{DeadLetter, Outgoing, QueueError, Receipt, Received};
 
 /// What the row of a message begins with that is in parts; its length is in `bodies.sql`.
 const OPENING: &str = "{\"fluxus:payloads\":";
@@ -82,6 +82,24 @@ pub(super) async fn send_in(tx: &Transaction<'_>, messages: &[Outgoing]) -> Resu
     };
     put(tx, &parts).await.map_err(QueueError::database("send messages"))?;
     send::send_in(tx, &rows).await
+}
+
+/// [`send::answer`], with what is large in parts.
+pub(super) async fn answer(
+    database: &Database,
+    answers: &[Outgoing],
+    answered: &[Receipt],
+) -> Result<(), QueueError> {
+    let Some(Apart { rows, parts }) = apart(answers)? else {
+        return send::answer(database, answers, answered).await;
+    };
+    const ACTION: &str = "send answers";
+    let mut session = database.session().await.map_err(QueueError::database(ACTION))?;
+    let tx = session.begin().await.map_err(QueueError::database(ACTION))?;
+    put(&tx, &parts).await.map_err(QueueError::database(ACTION))?;
+    send::send_in(&tx, &rows).await?;
+    state::delete_in(&tx, answered).await?;
+    tx.commit().await.map_err(QueueError::database(ACTION))
 }
 
 /// In the order of their names, so that no two of these wait for each other.

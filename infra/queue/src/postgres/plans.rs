@@ -5,6 +5,7 @@ use std::time::Duration;
 use fluxus_postgres::{Database, Options, Session};
 
 use super::receive::{RECEIVE, RECEIVE_FAIRLY, TAKE, TAKE_FAIRLY};
+use super::send::ANSWER;
 use super::state::{CHANGE, DELETE};
 use super::{PostgresQueue, PostgresQueueOptions};
 use crate::{Outgoing, Queue, QueueName};
@@ -12,7 +13,8 @@ use crate::{Outgoing, Queue, QueueName};
 /// The plans that are kept for any parameters, and those made for these parameters.
 const MODES: [&str; 2] = ["force_generic_plan", "force_custom_plan"];
 
-const PREPARE: [(&str, &str); 6] = [
+const PREPARE: [(&str, &str); 7] = [
+    ("answer (text[], text[], smallint[], text[], bigint[], bigint[], integer[])", ANSWER),
     ("take (text, bigint)", TAKE),
     ("take_fairly (text, bigint, text, integer)", TAKE_FAIRLY),
     ("receive_fairly (text, bigint, text, integer, bigint, integer)", RECEIVE_FAIRLY),
@@ -21,7 +23,9 @@ const PREPARE: [(&str, &str); 6] = [
     ("change (bigint[], integer[], bigint[])", CHANGE),
 ];
 
-const EXECUTE: [&str; 6] = [
+const EXECUTE: [&str; 7] = [
+    "answer ('{core}', '{acme}', '{18}', '{body}', '{0}', ARRAY[1, 2, 3, 4, 5, 6, 7, 8],
+             ARRAY[1, 1, 1, 1, 1, 1, 1, 1])",
     "take ('orders', 10)",
     "take_fairly ('orders', 10, '', 32)",
     "receive_fairly ('orders', 10, '', 32, 30000000, 5)",
@@ -82,7 +86,10 @@ async fn every_plan_uses_the_indexes_whatever_the_statistics() {
         queue.send((0..10_000).map(message).collect()).await.expect("send");
     }
     check(&session, "50,000 messages, plans and statistics of an empty table").await;
-    session.batch("DEALLOCATE ALL").await.expect("no plans");
+    for (statement, _) in PREPARE {
+        let name = statement.split_once(' ').expect("a name and types").0;
+        session.batch(&format!("DEALLOCATE {name}")).await.expect("no plan");
+    }
     prepare(&session).await;
     check(&session, "50,000 messages, statistics of an empty table").await;
     session.batch("ANALYZE fluxus_queue.message").await.expect("statistics");

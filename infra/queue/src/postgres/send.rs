@@ -3,15 +3,30 @@
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Transaction};
 
-use crate::{Outgoing, QueueError};
+use crate::{Outgoing, QueueError, Receipt};
 
-const SEND: &str = "
-    -- send messages
-    INSERT INTO fluxus_queue.message (queue, group_id, rank, body, parked, visible_at, sent_at)
-    SELECT queue, group_id, rank, body, delay_us > 0,
-           statement_timestamp() + delay_us * interval '1 microsecond', statement_timestamp()
-      FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[])
-           AS outgoing (queue, group_id, rank, body, delay_us)";
+macro_rules! send {
+    () => {
+        "INSERT INTO fluxus_queue.message (queue, group_id, rank, body, parked, visible_at, sent_at)
+         SELECT queue, group_id, rank, body, delay_us > 0,
+                statement_timestamp() + delay_us * interval '1 microsecond', statement_timestamp()
+           FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[])
+                AS outgoing (queue, group_id, rank, body, delay_us)"
+    };
+}
+
+const SEND: &str = concat!("-- send messages\n", send!());
+
+/// Sends answers and deletes what they answer, whose receipts are still good: one commit for both.
+pub(super) const ANSWER: &str = concat!(
+    "-- answer messages
+    WITH answered AS (
+        DELETE FROM fluxus_queue.message
+         USING unnest($6::bigint[], $7::integer[]) AS done (message_id, receive_count)
+         WHERE message.message_id = done.message_id AND message.receive_count = done.receive_count
+    ) ",
+    send!()
+);
 
 /// The messages as the columns of [`SEND`].
 struct Columns<'a> {
@@ -66,4 +81,18 @@ pub(super) async fn send_in(tx: &Transaction<'_>, messages: &[Outgoing]) -> Resu
 async fn insert(database: &Database, columns: &Columns<'_>) -> Result<(), DatabaseError> {
     database.session().await?.execute(SEND, &columns.params()).await?;
     Ok(())
+}
+
+pub(super) async fn answer(
+    database: &Database,
+    answers: &[Outgoing],
+    answered: &[Receipt],
+) -> Result<(), QueueError> {
+    let columns = Columns::new(answers)?;
+    let (ids, counts) = super::state::columns(answered);
+    let [queues, groups, ranks, bodies, delays] = columns.params();
+    let (ids, counts) = ((&ids as _, Type::INT8_ARRAY), (&counts as _, Type::INT4_ARRAY));
+    let params = [queues, groups, ranks, bodies, delays, ids, counts];
+    let run = async { database.session().await?.execute(ANSWER, &params).await };
+    run.await.map(|_rows| ()).map_err(QueueError::database("answer messages"))
 }

@@ -71,7 +71,7 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
 }
 
 /// Receipts as columns, in the order of their ids, so that no two deletes wait for each other.
-fn columns(receipts: &[Receipt]) -> (Vec<i64>, Vec<i32>) {
+pub(super) fn columns(receipts: &[Receipt]) -> (Vec<i64>, Vec<i32>) {
     let mut parts: Vec<(i64, i32)> = receipts.iter().map(Receipt::parts).collect();
     parts.sort_unstable();
     parts.into_iter().unzip()
