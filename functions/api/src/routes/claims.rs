@@ -160,6 +160,7 @@ pub(crate) async fn list(
 ) -> Result<Json<ClaimPage>, Refusal> {
     let limit = params.limit(DEFAULT_PAGE, MAX_PAGE)?;
     let filter = ClaimFilter {
+        among: None,
         tenant,
         claim_type: params.one("type")?,
         status: statuses(&mut params)?,
