@@ -94,8 +94,8 @@ async fn pages(tx: &fluxus_postgres::Transaction<'_>) -> i64 {
 /// What taking a batch costs when one tenant has so many messages, and others one each.
 async fn cost_of_a_fair_take(backlog: usize) -> i64 {
     let (_test, queue, database) = support::queue().await;
-    for _ in 0..backlog / 5_000 {
-        let some = messages(5_000).into_iter().map(|one| one.in_group("large"));
+    for _ in 0..backlog / 2_000 {
+        let some = messages(2_000).into_iter().map(|one| one.in_group("large"));
         queue.send(some.collect()).await.expect("send");
     }
     let others = (0..5).map(|at| Outgoing::new(name(), "{}").in_group(format!("small {at}")));
@@ -114,8 +114,8 @@ async fn cost_of_a_fair_take(backlog: usize) -> i64 {
 
 #[tokio::test]
 async fn fairness_costs_the_same_however_much_waits() {
-    let (small, large) = (cost_of_a_fair_take(5_000).await, cost_of_a_fair_take(50_000).await);
-    assert!(small > 0 && large <= small * 2, "{small} pages of 5,000, {large} pages of 50,000");
+    let (small, large) = (cost_of_a_fair_take(2_000).await, cost_of_a_fair_take(20_000).await);
+    assert!(small > 0 && large <= small * 2, "{small} pages of 2,000, {large} pages of 20,000");
 }
 
 /// The statements of the version before fair turns, as far as they write.

@@ -10,6 +10,7 @@ mod delegation;
 mod disturbed;
 mod driver;
 mod ends;
+mod fair;
 mod joins;
 mod lambda;
 mod nested;
