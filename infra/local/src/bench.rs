@@ -1,6 +1,7 @@
 //! The fluxling `bench`, which `fluxus bench` measures with: as little work as a task can be.
 
 use fluxling::{Fluxling, Task};
+use fluxus_schema::Json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub struct Count {
     pub n: i64,
 }
 
-/// The fluxling: `bench.add` takes `{"n": 1}` and gives `{"n": 2}`.
+/// The fluxling: `bench.add` takes `{"n": 1}` and gives `{"n": 2}`, `bench.echo` gives what it takes.
 pub fn fluxling() -> Fluxling {
     Fluxling::new("bench")
         .version(env!("CARGO_PKG_VERSION"))
@@ -22,6 +23,7 @@ pub fn fluxling() -> Fluxling {
         .capability("bench.add", async |task: Task<Count>| {
             Ok(Count { n: task.input.n.saturating_add(1) })
         })
+        .capability("bench.echo", async |task: Task<Json>| Ok(task.input))
         .concurrency(CONCURRENCY)
         .idempotent(true)
 }
@@ -29,6 +31,12 @@ pub fn fluxling() -> Fluxling {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    #[tokio::test]
+    async fn it_gives_back_what_it_takes() {
+        let output = super::fluxling().call("bench.echo", json!({"text": [1, "two"]})).await;
+        assert_eq!(output, Ok(json!({"text": [1, "two"]})));
+    }
 
     #[tokio::test]
     async fn it_adds_one() {

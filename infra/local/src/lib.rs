@@ -28,7 +28,7 @@ pub use builtin::builtin;
 pub use idempotency::StoreIdempotency;
 pub use migrate::migrate;
 pub use options::{DatabaseChoice, Options, Progress, Role};
-pub use system::{ListenError, System};
+pub use system::{ListenError, System, Usage};
 
 // What the options are made of, so that callers need not name the crates behind them.
 pub use fluxling_http::Allowed;

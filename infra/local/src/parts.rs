@@ -37,6 +37,7 @@ const TASK_GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Parts {
     pub(crate) address: Option<SocketAddr>,
     pub(crate) store: Store,
+    pub(crate) queue: PostgresQueue,
     pub(crate) stop_intake: CancellationToken,
     pub(crate) stop_work: CancellationToken,
     /// The tasks of the API and of the ingest; each gives its name, and what went wrong if something
@@ -80,7 +81,17 @@ pub(crate) async fn assemble(
     let (stop_intake, stop_work) = (CancellationToken::new(), CancellationToken::new());
     let (intake, work) = (JoinSet::new(), JoinSet::new());
     let clock = JoinSet::new();
-    let mut parts = Parts { address, store, stop_intake, stop_work, intake, work, clock, presence };
+    let mut parts = Parts {
+        address,
+        store,
+        queue: queue.clone(),
+        stop_intake,
+        stop_work,
+        intake,
+        work,
+        clock,
+        presence,
+    };
     parts.clock.spawn(fluxus_store::clock::keep(postgres.work.relaxed()));
     let mut waiters = None;
     if let Some(listener) = listener {

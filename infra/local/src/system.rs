@@ -28,6 +28,7 @@ pub struct System {
     /// Where the API listens, where it is one of the parts.
     address: Option<SocketAddr>,
     store: Store,
+    queue: PostgresQueue,
     stop_intake: CancellationToken,
     stop_work: CancellationToken,
     /// The tasks of the API and of the ingest; each gives its name, and what went wrong if something
@@ -59,11 +60,21 @@ impl System {
         let postgres = Postgres::open(&options.database, &*options.progress).await?;
         match assemble(&options, listener, &postgres).await {
             Ok(parts) => {
-                let Parts { address, store, stop_intake, stop_work, intake, work, clock, presence } =
-                    parts;
+                let Parts {
+                    address,
+                    store,
+                    queue,
+                    stop_intake,
+                    stop_work,
+                    intake,
+                    work,
+                    clock,
+                    presence,
+                } = parts;
                 Ok(Self {
                     address,
                     store,
+                    queue,
                     stop_intake,
                     stop_work,
                     intake,
@@ -110,6 +121,12 @@ impl System {
         &self.store
     }
 
+    /// What it has asked of Postgres so far: for benchmarks.
+    pub fn usage(&self) -> Usage {
+        let statements = self.postgres.work.statements_sent() + self.postgres.api.statements_sent();
+        Usage { statements, queue_requests: self.queue.requests() }
+    }
+
     /// Waits until a part ends though nobody asked it to, which is a bug, and says which. Safe to
     /// cancel.
     pub async fn broken(&mut self) -> String {
@@ -135,6 +152,7 @@ impl System {
             postgres,
             store,
             clock,
+            queue,
             presence,
             ..
         } = self;
@@ -147,9 +165,18 @@ impl System {
             tracing::warn!("some work was cut off; it goes on after the next start");
             work.shutdown().await;
         }
-        drop((store, clock, presence));
+        drop((store, queue, clock, presence));
         postgres.close().await
     }
+}
+
+/// What a system has asked of Postgres since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Statements, `BEGIN` and `COMMIT` not counted.
+    pub statements: u64,
+    /// Requests made of the queues, which are statements too.
+    pub queue_requests: u64,
 }
 
 impl fmt::Debug for System {

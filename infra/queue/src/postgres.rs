@@ -11,6 +11,7 @@ mod turns;
 mod wake;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -83,6 +84,7 @@ pub struct PostgresQueue {
     max_receives: u32,
     wakers: Arc<Wakers>,
     turns: Arc<Turns>,
+    requests: Arc<AtomicU64>,
 }
 
 impl PostgresQueue {
@@ -101,8 +103,8 @@ impl PostgresQueue {
             Wakers::local()
         };
         let max_receives = options.max_receives;
-        let (wakers, turns) = (Arc::new(wakers), Arc::default());
-        Ok(Self { database, relaxed, max_receives, wakers, turns })
+        let (wakers, turns, requests) = (Arc::new(wakers), Arc::default(), Arc::default());
+        Ok(Self { database, relaxed, max_receives, wakers, turns, requests })
     }
 
     /// Creates the tables if they are missing, for tests and for queues without a store. Safe to
@@ -112,6 +114,16 @@ impl PostgresQueue {
     /// [`QueueError::Database`].
     pub async fn setup(database: &Database) -> Result<(), QueueError> {
         state::setup(database).await.map_err(QueueError::database("create the queue's tables"))
+    }
+
+    /// How many requests were made of the queues so far through this and its clones: each send,
+    /// receive, deletion or change, of however many messages. For benchmarks.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sends messages within the caller's transaction, with one statement however many they are.
@@ -124,6 +136,7 @@ impl PostgresQueue {
         tx: &Transaction<'_>,
         messages: &[Outgoing],
     ) -> Result<(), QueueError> {
+        self.count();
         bodies::send_in(tx, messages).await
     }
 
@@ -138,6 +151,7 @@ impl PostgresQueue {
         tx: &Transaction<'_>,
         receipts: &[Receipt],
     ) -> Result<u64, QueueError> {
+        self.count();
         state::delete_in(tx, receipts).await
     }
 
@@ -154,6 +168,7 @@ impl PostgresQueue {
         queue: &QueueName,
         max: usize,
     ) -> Result<Taken, QueueError> {
+        self.count();
         match receive::take_in(tx, &self.turns, queue, max).await? {
             Taken::Messages { messages, more } => {
                 let messages = bodies::resolve_in(tx, messages).await?;
@@ -200,6 +215,7 @@ impl PostgresQueue {
 #[async_trait]
 impl Queue for PostgresQueue {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
+        self.count();
         bodies::send(&self.database, &messages).await?;
         self.wake_for(&messages);
         Ok(())
@@ -211,12 +227,14 @@ impl Queue for PostgresQueue {
         request: Receive,
     ) -> Result<Vec<Received>, QueueError> {
         request.check()?;
+        self.count();
         let (relaxed, shared) = (&self.relaxed, (&*self.wakers, &*self.turns));
         let batch = receive::receive(relaxed, shared, self.max_receives, queue, request).await?;
         bodies::resolve(relaxed, batch).await
     }
 
     async fn delete(&self, _queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
+        self.count();
         state::delete(&self.relaxed, receipts).await
     }
 
@@ -226,6 +244,7 @@ impl Queue for PostgresQueue {
         answers: Vec<Outgoing>,
         answered: &[Receipt],
     ) -> Result<(), QueueError> {
+        self.count();
         bodies::answer(&self.database, &answers, answered).await?;
         self.wake_for(&answers);
         Ok(())
@@ -239,6 +258,7 @@ impl Queue for PostgresQueue {
         for (_, visibility) in changes {
             check_visibility(*visibility)?;
         }
+        self.count();
         state::change_visibility(&self.relaxed, changes).await?;
         if changes.iter().any(|(_, visibility)| wake::is_urgent(*visibility)) {
             self.wake([queue]);
@@ -247,11 +267,13 @@ impl Queue for PostgresQueue {
     }
 
     async fn bury(&self, _queue: &QueueName, burials: Vec<Burial>) -> Result<(), QueueError> {
+        self.count();
         // Waits for the disk: the letter may be all that is left of what somebody sent.
         letters::bury(&self.database, &burials).await
     }
 
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, QueueError> {
+        self.count();
         state::depth(&self.database, queues).await
     }
 
@@ -260,10 +282,12 @@ impl Queue for PostgresQueue {
         queues: &[QueueName],
         limit: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.count();
         letters::unreported(&self.database, queues, limit).await
     }
 
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
+        self.count();
         letters::mark_reported(&self.database, letters).await
     }
 
@@ -272,6 +296,7 @@ impl Queue for PostgresQueue {
         _queue: &QueueName,
         failures: &[(Receipt, String)],
     ) -> Result<(), QueueError> {
+        self.count();
         letters::note_failures(&self.relaxed, failures).await
     }
 
@@ -281,6 +306,7 @@ impl Queue for PostgresQueue {
         after: Option<&LetterPlace>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.count();
         letters::list(&self.database, queue, after, limit).await
     }
 
@@ -289,16 +315,19 @@ impl Queue for PostgresQueue {
         queue: &QueueName,
         message: &MessageId,
     ) -> Result<Option<DeadLetter>, QueueError> {
+        self.count();
         letters::find(&self.database, queue, message).await
     }
 
     async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        self.count();
         let count = letters::redrive(&self.database, queue, letters).await?;
         self.wake([queue]);
         Ok(count)
     }
 
     async fn purge(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        self.count();
         letters::purge(&self.database, queue, letters).await
     }
 }
