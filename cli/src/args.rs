@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::aws::{deploy, destroy, invoke, logs, status};
 use crate::output::Format;
 use crate::{
-    bench, claim, completions, dev, exit, fluxling, migrate, recipe, serve, simulate, task,
+    bench, claim, completions, cost, dev, exit, fluxling, migrate, recipe, serve, simulate, task,
 };
 
 /// Where the server is if nobody says otherwise: where `fluxus dev` listens.
@@ -129,8 +129,10 @@ pub enum Command {
     Destroy(destroy::Args),
     /// Run a recipe without a server, against mocked tasks
     Simulate(simulate::Args),
-    /// Measure throughput and latency
+    /// Measure throughput and latency, and what they cost
     Bench(bench::Args),
+    /// Tell what a million transitions of a recipe cost on AWS, beside Step Functions
+    Cost(cost::Args),
     /// Bring the database's tables up to this version
     Migrate(migrate::Args),
     /// Print the completion script for a shell
@@ -166,15 +168,18 @@ mod tests {
 
     #[test]
     fn bench_takes_the_global_options_as_its_own() {
-        let parse = |args: &[&str]| match Cli::try_parse_from(args).expect("parses").command {
-            Command::Bench(args) => args,
+        let scenario = |args: &[&str]| match Cli::try_parse_from(args).expect("parses").command {
+            Command::Bench(args) => args.scenario(),
             other => panic!("{other:?}"),
         };
-        assert_eq!(parse(&["fluxus", "bench"]).url, None);
-        let args = parse(&["fluxus", "--output", "json", "--url", "http://x", "bench"]);
-        assert_eq!((args.url.as_deref(), args.output), (Some("http://x"), Format::Json));
-        let args = parse(&["fluxus", "bench", "--output", "json", "--claims", "5"]);
-        assert_eq!((args.claims, args.output), (5, Format::Json));
+        assert_eq!(scenario(&["fluxus", "bench"]).target().url, None);
+        let given = ["fluxus", "--output", "json", "--url", "http://x", "bench"];
+        let closed = scenario(&given);
+        let target = closed.target();
+        assert_eq!((target.url.as_deref(), target.output), (Some("http://x"), Format::Json));
+        let long = scenario(&["fluxus", "bench", "long", "--output", "json", "--claims", "5"]);
+        assert!(matches!(&long, bench::Scenario::Long(args) if args.claims == 5));
+        assert_eq!(long.target().output, Format::Json);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod bench;
 pub mod claim;
 pub mod client;
 pub mod completions;
+pub mod cost;
 pub mod dev;
 pub mod exit;
 pub mod explain;
@@ -87,6 +88,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Cost(args) => cost::run(args).await,
         Command::Migrate(args) => migrate::run(args).await.map(ExitCode::from),
         Command::Completions(args) => completions::run(args).map(ExitCode::from),
     }

@@ -1,0 +1,97 @@
+//! What is measured: an embedded system that is started for it, or one that runs already.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use fluxus_local::{ApiKeys, Auth, DatabaseChoice, Options, System};
+use fluxus_postgres::cluster::{Cluster, ClusterOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::args::Target;
+use super::client::Client;
+use super::meter::Meter;
+
+/// Where an embedded system keeps its data for the time of the measurement.
+const DATABASE: &str = "fluxus_bench";
+
+/// Keys of two tenants of an embedded system, which listens on this machine and lives for the time
+/// of the measurement.
+const KEYS: [(&str, &str); 2] =
+    [("bench-key-of-the-first-tenant", "first"), ("bench-key-of-the-second-tenant", "second")];
+
+/// What a scenario works with.
+pub(super) struct Bench<'a> {
+    pub(super) client: Client,
+    /// None for a system that is not ours: what it spends cannot be read.
+    pub(super) meter: Option<Meter<'a>>,
+    /// Asks to end the measuring.
+    pub(super) stop: CancellationToken,
+}
+
+impl Bench<'_> {
+    /// Clients of two tenants.
+    pub(super) fn two_clients(&self, keys: Option<&[String]>) -> [Client; 2] {
+        let key = |at: usize| match keys.and_then(|keys| keys.get(at)) {
+            Some(key) => key.as_str(),
+            None => KEYS[at].0,
+        };
+        [self.client.with_key(key(0)), self.client.with_key(key(1))]
+    }
+}
+
+/// Measures with `measure`, and stops what was started for it.
+pub(super) async fn with<T>(
+    target: &Target,
+    with_tenants: bool,
+    measure: impl AsyncFnOnce(&Bench<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let stop = CancellationToken::new();
+    if let Some(url) = &target.url {
+        let bench = Bench { client: Client::new(url)?, meter: None, stop };
+        return measure(&bench).await;
+    }
+    if let Some(url) = &target.database_url {
+        return embedded(target, with_tenants, url, stop, measure).await;
+    }
+    let folder = tempfile::Builder::new().prefix("fluxus-bench-").tempdir()?;
+    let cluster = start_postgres(folder.path()).await?;
+    let measured = embedded(target, with_tenants, &cluster.url(DATABASE), stop, measure).await;
+    cluster.stop().await.context("stop the private Postgres")?;
+    measured
+}
+
+async fn start_postgres(folder: &Path) -> anyhow::Result<Cluster> {
+    crate::output::note("starting a private Postgres with its default durability");
+    let cluster = Cluster::start(&folder.join("postgres"), ClusterOptions::default()).await?;
+    cluster.create_database_if_missing(DATABASE).await?;
+    Ok(cluster)
+}
+
+async fn embedded<T>(
+    target: &Target,
+    with_tenants: bool,
+    database_url: &str,
+    stop: CancellationToken,
+    measure: impl AsyncFnOnce(&Bench<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let listen = "127.0.0.1:0".parse()?;
+    let mut options = Options::new(DatabaseChoice::Url(database_url.to_owned()), listen);
+    options.examples = false;
+    options.fluxlings = vec![fluxus_local::bench::fluxling()];
+    options.builtin = false;
+    options.core_workers = target.core_workers.unwrap_or(options.core_workers);
+    if with_tenants {
+        let keys = KEYS.map(|(key, tenant)| format!("{key}:{tenant}")).join(",");
+        options.auth = Auth::Keys(ApiKeys::parse(&keys)?);
+    }
+    let system = System::start(options).await?;
+    let measured = match Meter::new(&system).await {
+        Ok(meter) => {
+            let client = Client::new(&system.url())?;
+            measure(&Bench { client, meter: Some(meter), stop }).await
+        }
+        Err(error) => Err(error),
+    };
+    system.shutdown().await?;
+    measured
+}
