@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::aws::{deploy, destroy, invoke, logs, status};
 use crate::output::Format;
 use crate::{
-    bench, claim, completions, cost, dev, exit, fluxling, migrate, recipe, serve, simulate, task,
+    bench, claim, completions, cost, dev, exit, export, fluxling, migrate, recipe, retention,
+    serve, simulate, task,
 };
 
 /// Where the server is if nobody says otherwise: where `fluxus dev` listens.
@@ -133,6 +134,10 @@ pub enum Command {
     Bench(bench::Args),
     /// Tell what a million transitions of a recipe cost on AWS, beside Step Functions
     Cost(cost::Args),
+    /// Print claims with their histories as JSON Lines
+    Export(export::Args),
+    /// Delete what ended long ago, or show what would go
+    Retention(retention::Args),
     /// Bring the database's tables up to this version
     Migrate(migrate::Args),
     /// Print the completion script for a shell

@@ -54,6 +54,12 @@ pub enum ClientError {
         /// How long we waited.
         seconds: u64,
     },
+    /// An answer that ended before its end.
+    #[error("{url} broke off in mid-answer; its log may say why")]
+    BrokeOff {
+        /// What was asked.
+        url: String,
+    },
     /// A call that cannot be made.
     #[error(transparent)]
     Unaskable(#[from] Usage),
@@ -80,7 +86,9 @@ impl ClientError {
             Self::Refused(problem) if problem.status == StatusCode::NOT_FOUND => Exit::NotFound,
             Self::Refused(_) => Exit::Failed,
             Self::Unaskable(_) => Exit::Usage,
-            Self::Unreachable { .. } | Self::Silent { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::BrokeOff { .. } => {
+                Exit::Unreachable
+            }
             // What a load balancer answers whose server is away.
             Self::Strange { status, .. } => match *status {
                 StatusCode::BAD_GATEWAY
@@ -95,7 +103,7 @@ impl ClientError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Refused(problem) => matches!(problem.status, 429 | 503),
-            Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::BrokeOff { .. } => true,
             Self::Unaskable(_) => false,
             Self::Strange { .. } => self.exit() == Exit::Unreachable,
         }
@@ -134,6 +142,42 @@ impl Document {
             status: self.status,
             body: format!("{error} in {}", beginning(bytes)),
         })
+    }
+}
+
+/// An answer that is read while it comes.
+#[derive(Debug)]
+pub struct Stream {
+    response: reqwest::Response,
+    url: String,
+}
+
+impl Stream {
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// [`ClientError::BrokeOff`], also where nothing comes for long.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        let next = tokio::time::timeout(ANSWER_TIMEOUT, self.response.chunk()).await;
+        match next {
+            Ok(Ok(chunk)) => Ok(chunk.map(|bytes| bytes.to_vec())),
+            Ok(Err(_)) | Err(_) => Err(self.broke_off()),
+        }
+    }
+
+    /// A line as the type that the API says it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Strange`] where it is not.
+    pub fn read<T: DeserializeOwned>(&self, line: &[u8]) -> Result<T, ClientError> {
+        let document =
+            Document { bytes: Vec::new(), url: self.url.clone(), status: self.response.status() };
+        document.read_bytes(line)
+    }
+
+    /// That the answer ended before its end.
+    pub fn broke_off(&self) -> ClientError {
+        ClientError::BrokeOff { url: self.url.clone() }
     }
 }
 
@@ -281,6 +325,34 @@ impl Call<'_> {
                 Ok(document) => return Ok(document),
             }
         }
+    }
+
+    /// Sends the call, to read the answer while it comes, however long that takes.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn stream(self) -> Result<Stream, ClientError> {
+        let Self { client, method, url, .. } = self;
+        let mut request = client.http.request(method, url.clone());
+        if let Some(key) = &client.key {
+            request = request.header(reqwest::header::AUTHORIZATION, key);
+        }
+        let failed = |error: reqwest::Error| client.explain(&error, ANSWER_TIMEOUT);
+        let begun = tokio::time::timeout(ANSWER_TIMEOUT, request.send()).await;
+        let Ok(begun) = begun else {
+            let (url, seconds) = (client.base().to_owned(), ANSWER_TIMEOUT.as_secs());
+            return Err(ClientError::Silent { url, seconds });
+        };
+        let response = begun.map_err(failed)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Stream { response, url: url.into() });
+        }
+        let bytes = response.bytes().await.map_err(failed)?;
+        Err(match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => ClientError::Refused(Box::new(problem)),
+            Err(_) => ClientError::Strange { url: url.into(), status, body: beginning(&bytes) },
+        })
     }
 
     /// With an error comes when to send it again, if that is safe.

@@ -23,7 +23,7 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::moment::span;
 use crate::output::{Format, Printer, note};
-use crate::serve::{Backlog, Reach};
+use crate::serve::{Bounds, Reach};
 use crate::story::Story;
 
 /// The variable that holds the API keys: not an argument, because everybody on the machine can
@@ -67,9 +67,9 @@ pub struct Args {
     /// What the built-in fluxlings may reach
     #[command(flatten)]
     pub reach: Reach,
-    /// When clients are told to come again
+    /// How much may wait, and how long what ended is kept
     #[command(flatten)]
-    pub backlog: Backlog,
+    pub bounds: Bounds,
 }
 
 /// Runs the system until Ctrl-C.
@@ -143,7 +143,7 @@ fn options(args: &Args) -> anyhow::Result<(Options, Option<String>)> {
     let mut options = Options::new(database, args.listen);
     options.progress = Arc::new(|progress| say(&told(progress)));
     args.reach.apply(&mut options)?;
-    options.backlog = args.backlog.bounds();
+    args.bounds.apply(&mut options);
     let keys = std::env::var(KEYS_VARIABLE).unwrap_or_default();
     if keys.is_empty() {
         return Ok((options, None));

@@ -1,6 +1,6 @@
 //! The command line of Fluxus.
 //!
-//! `claim`, `task`, `recipe` and `fluxling` speak REST ([`client`]) and print what the API answers:
+//! `claim`, `task`, `recipe`, `fluxling` and `export` speak REST ([`client`]) and print what the API answers:
 //! with `--output json` its document unchanged, else a text made for reading ([`output`]).
 //! `deploy`, `destroy`, `status`, `logs` and `invoke` work on AWS ([`aws`]).
 //! `recipe validate`, `recipe render FILE`, `simulate` and `completions` need no server; `dev` and
@@ -16,6 +16,7 @@ pub mod cost;
 pub mod dev;
 pub mod exit;
 pub mod explain;
+pub mod export;
 pub mod fluxling;
 pub mod migrate;
 pub mod moment;
@@ -24,6 +25,7 @@ pub mod paging;
 pub mod problem;
 pub mod recipe;
 pub mod report;
+pub mod retention;
 pub mod serve;
 pub mod simulate;
 pub mod source;
@@ -89,6 +91,10 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Cost(args) => cost::run(args).await,
+        Command::Export(args) => {
+            export::run(args, &Client::new(&cli.global)?).await.map(ExitCode::from)
+        }
+        Command::Retention(args) => retention::run(args, printer).await.map(ExitCode::from),
         Command::Migrate(args) => migrate::run(args).await.map(ExitCode::from),
         Command::Completions(args) => completions::run(args).map(ExitCode::from),
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fluxling_lambda::Endpoint;
 use fluxus_local::{
@@ -49,9 +49,9 @@ pub struct Args {
     /// What the built-in fluxlings may reach
     #[command(flatten)]
     pub reach: Reach,
-    /// When clients are told to come again
+    /// How much may wait, and how long what ended is kept
     #[command(flatten)]
-    pub backlog: Backlog,
+    pub bounds: Bounds,
 }
 
 /// A part of the system.
@@ -81,9 +81,9 @@ pub struct Reach {
     pub lambda_url: Option<String>,
 }
 
-/// How many claims may wait to be evaluated; past it clients are told to come again.
+/// How much may wait, and how long what ended is kept.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Backlog {
+pub struct Bounds {
     /// How many claims may wait to be evaluated; past it clients are told to come again
     #[arg(long, value_name = "CLAIMS", env = "FLUXUS_MAX_BACKLOG", default_value_t = MAX_BACKLOG,
           value_parser = clap::value_parser!(u64).range(1..))]
@@ -92,11 +92,18 @@ pub struct Backlog {
     #[arg(long, value_name = "CLAIMS", env = "FLUXUS_MAX_TENANT_BACKLOG",
           default_value_t = MAX_TENANT_BACKLOG, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_tenant_backlog: u64,
+    /// How many days ended claims and their history are kept; for ever without it
+    #[arg(long, value_name = "DAYS", env = "FLUXUS_HISTORY_RETENTION_DAYS",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub history_retention_days: Option<u32>,
 }
 
-impl Backlog {
-    pub(crate) fn bounds(&self) -> BacklogBounds {
-        BacklogBounds { tenant: self.max_tenant_backlog, all: self.max_backlog }
+impl Bounds {
+    /// Puts them into the options.
+    pub(crate) fn apply(&self, options: &mut Options) {
+        options.backlog = BacklogBounds { tenant: self.max_tenant_backlog, all: self.max_backlog };
+        let days = self.history_retention_days.map(u64::from);
+        options.retention = days.map(|days| Duration::from_secs(days * 24 * 60 * 60));
     }
 }
 
@@ -164,7 +171,7 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         }
     });
     args.reach.apply(&mut options)?;
-    options.backlog = args.backlog.bounds();
+    args.bounds.apply(&mut options);
     let keys = std::env::var(KEYS_VARIABLE).unwrap_or_default();
     if !keys.is_empty() {
         options.auth = Auth::Keys(ApiKeys::parse(&keys)?);

@@ -4,10 +4,11 @@
 //! that key. The service's consecutive ids are given only when a history is read ([`number`]), so
 //! nothing counts, and nothing is locked, while branches run side by side.
 
+mod number;
 mod write;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use utoipa::ToSchema;
 use crate::Json;
 use crate::id::{BranchId, InvalidId};
 use crate::time::{HybridTime, Timestamp};
+
+pub use number::{Numbering, number};
 
 /// Where an event stands: the branch, the revision that its step made, its position in the step.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -220,47 +223,6 @@ pub struct HistoryEvent {
     pub details: Map<String, Value>,
 }
 
-/// Puts the rows of one claim in order and gives the service's consecutive ids.
-/// `ours` says whether events that the service does not have are kept.
-pub fn number(mut rows: Vec<EventRow>, ours: bool) -> Vec<HistoryEvent> {
-    rows.sort_by(|a, b| (a.at, &a.branch_id, a.revision).cmp(&(b.at, &b.branch_id, b.revision)));
-    let count = rows.iter().map(|row| row.events.len()).sum();
-    let mut numbered = Vec::with_capacity(count);
-    // One entry for each row, not for each event: its ids are consecutive.
-    let mut texts = Texts::default();
-    let mut inner = Inner::default();
-    let mut rows_before: HashMap<(BranchId, u32), RowIds> = HashMap::with_capacity(rows.len());
-    for row in rows {
-        if inner.holds(&row) && !ours {
-            continue;
-        }
-        let EventRow { branch_id, revision, at, events } = row;
-        let mut own = RowIds { first: numbered.len() as u64 + 1, left_out: Vec::new() };
-        for (position, event) in (0u32..).zip(events) {
-            if !ours && event.kind.is_ours() {
-                own.left_out.push(position);
-                continue;
-            }
-            let previous = event.previous.and_then(|key| {
-                if key.revision == revision && key.branch_id == branch_id {
-                    return (key.position < position).then(|| own.of(key.position)).flatten();
-                }
-                rows_before.get(&(key.branch_id, key.revision))?.of(key.position)
-            });
-            numbered.push(HistoryEvent {
-                id: numbered.len() as u64 + 1,
-                previous_event_id: previous.unwrap_or(0),
-                timestamp: at.timestamp(),
-                kind: event.kind,
-                branch: branch_id.clone(),
-                details: event.kind.render(event.details, &mut texts),
-            });
-        }
-        rows_before.insert((branch_id, revision), own);
-    }
-    numbered
-}
-
 /// The executions of distributed Maps, which have histories of their own: the service's history of
 /// a claim holds nothing of them.
 #[derive(Debug, Default)]
@@ -302,23 +264,6 @@ impl Texts {
                 text
             }
         }
-    }
-}
-
-/// The ids of one row's events.
-struct RowIds {
-    first: u64,
-    /// Positions of events that have none.
-    left_out: Vec<u32>,
-}
-
-impl RowIds {
-    fn of(&self, position: u32) -> Option<u64> {
-        if self.left_out.contains(&position) {
-            return None;
-        }
-        let left_out = self.left_out.iter().filter(|before| **before < position).count();
-        Some(self.first + u64::from(position) - left_out as u64)
     }
 }
 

@@ -26,6 +26,7 @@ pub fn all() -> Vec<(String, Value)> {
         document::<crate::items::WriteResults>(),
         document::<crate::history::HistoryEvent>(),
         document::<crate::delegation::Delegation>(),
+        document::<crate::export::ExportLine>(),
         document::<crate::problem::Problem>(),
         document::<crate::api::Submitted>(),
         document::<crate::api::ClaimPage>(),

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod claim;
 pub mod delegation;
+pub mod export;
 pub mod fluxling;
 pub mod history;
 pub mod id;

@@ -75,17 +75,27 @@ pub struct Limits {
     pub max_wait: Duration,
     /// Most bytes of documents on a page of history or of an export. At least one event is on it.
     pub max_page_bytes: usize,
+    /// Most bytes of an export that one answer has; the last line says where to go on.
+    pub max_export_bytes: usize,
 }
 
 impl Limits {
     /// API Gateway cuts a request at 29 s (REST) or 30 s (HTTP): answer before it does.
     /// A function's answer has at most 6 MB, within which a document may take twice its size.
-    pub const BEHIND_API_GATEWAY: Self =
-        Self { max_wait: Duration::from_secs(25), max_page_bytes: 2 * 1024 * 1024 };
+    pub const BEHIND_API_GATEWAY: Self = Self {
+        max_wait: Duration::from_secs(25),
+        max_page_bytes: 2 * 1024 * 1024,
+        max_export_bytes: 4 * 1024 * 1024,
+    };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_wait: MAX_WAIT, max_page_bytes: MAX_PAGE_BYTES }
+        Self {
+            max_wait: MAX_WAIT,
+            max_page_bytes: MAX_PAGE_BYTES,
+            // A stream has no end that would have to be set.
+            max_export_bytes: usize::MAX,
+        }
     }
 }

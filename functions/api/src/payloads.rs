@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::App;
 use crate::problem::Refusal;
 
-/// Puts the documents of a claim's events together again. Of the events those go, from the end,
-/// that would make the documents larger than the bound of an answer; one stays at least.
+/// Puts the documents of a claim's events together again, of so many as an answer can hold; one at
+/// least. Gives back the others as they are.
 pub(crate) async fn restore(
     app: &App,
     claim_id: ClaimId,
     events: &mut Vec<HistoryEvent>,
-) -> Result<(), Refusal> {
+) -> Result<Vec<HistoryEvent>, Refusal> {
     let most = app.limits().max_page_bytes;
     let mut wanted = BTreeSet::new();
     let (mut bytes, mut fit) = (0_usize, 0);
@@ -30,9 +30,9 @@ pub(crate) async fn restore(
         fit += 1;
         wanted.extend(own.into_iter().map(|hash| (claim_id, hash)));
     }
-    events.truncate(fit);
+    let rest = events.split_off(fit);
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(rest);
     }
     let session = app.store().session().await?;
     let mut loaded = fluxus_store::payload::load(&session, &wanted).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn restore(
     for event in events {
         event.details.values_mut().for_each(|detail| put_together(detail, &at_hand));
     }
-    Ok(())
+    Ok(rest)
 }
 
 /// The length of the texts in a detail, with what they refer to.

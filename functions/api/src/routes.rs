@@ -3,6 +3,7 @@
 mod activities;
 mod claims;
 mod explain;
+mod export;
 mod fluxlings;
 mod health;
 mod history;
@@ -31,6 +32,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(claims::cancel))
         .routes(routes!(history::history))
         .routes(routes!(explain::explain))
+        .routes(routes!(export::export))
         .routes(routes!(tasks::succeed))
         .routes(routes!(tasks::fail))
         .routes(routes!(tasks::heartbeat))

@@ -17,7 +17,7 @@ use fluxus_lambda::metrics::{self, level};
 use fluxus_queue::{Depth, Queue, QueueName};
 use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
 use fluxus_schema::{ClaimId, Timestamp};
-use fluxus_store::{Metrics, Store, StoreError, clock, fluxling};
+use fluxus_store::{Metrics, Retention, Store, StoreError, clock, fluxling};
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -37,12 +37,17 @@ const NAMED: usize = 10;
 /// How often it keeps house.
 const HOUSE_EVERY: Duration = Duration::from_secs(3600);
 
+/// Most claims that one run deletes: some seconds of a run that has not quite a minute.
+const RETIRED_AT_ONCE: usize = 20_000;
+
 /// Watches over a system.
 pub struct Observer {
     store: Store,
     queue: Arc<dyn Queue>,
     /// When it kept house.
     kept_at: Mutex<Option<Instant>>,
+    /// How long ended claims and their history are kept; for ever, where not set.
+    retention: Option<Duration>,
     /// Capabilities that were missed: a level stands until another is told.
     missed: Mutex<BTreeSet<String>>,
 }
@@ -93,7 +98,14 @@ pub async fn run() -> Result<(), Error> {
 impl Observer {
     /// Watches over what is in this store and these queues.
     pub fn new(store: Store, queue: Arc<dyn Queue>) -> Self {
-        Self { store, queue, kept_at: Mutex::default(), missed: Mutex::default() }
+        let (kept_at, missed) = (Mutex::default(), Mutex::default());
+        Self { store, queue, kept_at, retention: None, missed }
+    }
+
+    /// The same, and what ended longer ago than this goes.
+    #[must_use]
+    pub fn retaining(self, retention: Option<Duration>) -> Self {
+        Self { retention, ..self }
     }
 
     async fn agree_on_time(&self) -> Result<(), StoreError> {
@@ -142,6 +154,10 @@ impl Observer {
         }
         match self.store.keep_house(now).await {
             Ok(()) => {
+                // Where there is more to go than fits, the next minute goes on.
+                if !self.retire(now).await {
+                    return true;
+                }
                 let mut kept_at = self.kept_at.lock().unwrap_or_else(PoisonError::into_inner);
                 *kept_at = Some(Instant::now());
                 true
@@ -150,6 +166,36 @@ impl Observer {
                 let error = format!("{:#}", anyhow::anyhow!(error));
                 tracing::warn!(error, "cannot make history partitions, or forget old tasks");
                 false
+            }
+        }
+    }
+
+    /// Deletes what is too old; whether nothing is left to go for now.
+    async fn retire(&self, now: Timestamp) -> bool {
+        let Some(age) = self.retention else { return true };
+        let older_than = before(now, age);
+        let retention = Retention { older_than, dry_run: false, at_most: RETIRED_AT_ONCE };
+        match self.store.retire(now, retention).await {
+            Ok(retired) => {
+                let (claims, days) = (retired.claims, retired.days.len());
+                if claims > 0 || days > 0 {
+                    tracing::info!(claims, days, "what is too old was deleted");
+                }
+                for day in retired.kept_days.iter().filter(|day| !day.busy) {
+                    let (partition, claims, open) = (&day.partition, day.claims, day.open);
+                    tracing::info!(
+                        partition,
+                        claims,
+                        open,
+                        "an old day of history is still needed"
+                    );
+                }
+                !retired.more
+            }
+            Err(error) => {
+                let error = format!("{:#}", anyhow::anyhow!(error));
+                tracing::warn!(error, "cannot delete what is too old; trying again");
+                true
             }
         }
     }

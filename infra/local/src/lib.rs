@@ -22,6 +22,7 @@ mod options;
 mod parts;
 mod postgres;
 mod presence;
+mod retention;
 mod system;
 
 pub use builtin::builtin;

@@ -62,6 +62,8 @@ pub struct Options {
     pub core_workers: usize,
     /// How many claims may wait to be evaluated; past it clients are told to come again.
     pub backlog: BacklogBounds,
+    /// How long ended claims and their history are kept; for ever, where not set.
+    pub retention: Option<Duration>,
     /// Told how the start goes.
     pub progress: Arc<dyn Fn(&Progress) + Send + Sync>,
 }
@@ -127,6 +129,7 @@ impl Options {
             items_folder: None,
             core_workers: DEFAULT_CORE_WORKERS,
             backlog: BacklogBounds::default(),
+            retention: None,
             progress: Arc::new(|_| {}),
         }
     }

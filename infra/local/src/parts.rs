@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::options::{Options, Progress, Role};
 use crate::postgres::Postgres;
 use crate::presence::Presence;
-use crate::{StoreIdempotency, builtin, examples, migrate};
+use crate::{StoreIdempotency, builtin, examples, migrate, retention};
 
 /// How long a fluxling's messages stay hidden unless they are renewed. After a `kill -9` its tasks
 /// are taken up again when this is past, so it is short: here a renewal costs a statement, not a
@@ -172,6 +172,13 @@ impl Parts {
             fluxus_core::worker::run(core, workers, stop).await;
             "the core".to_owned()
         });
+        if let Some(age) = options.retention {
+            let (store, stop) = (self.store.clone(), self.stop_work.clone());
+            self.work.spawn(async move {
+                retention::run(&store, age, &stop).await;
+                "the retention".to_owned()
+            });
+        }
         Ok(())
     }
 

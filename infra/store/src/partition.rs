@@ -1,6 +1,5 @@
-//! The partitions of history: one for each day (UTC), made ahead, dropped when their time is up.
-
-use std::time::Duration;
+//! The partitions of history: one for each day (UTC), made ahead. [`crate::Store::retire`] drops
+//! them when their time is up.
 
 use fluxus_postgres::types::Type;
 use fluxus_schema::Timestamp;
@@ -12,10 +11,6 @@ use crate::store::Store;
 
 /// How far ahead partitions should exist: time enough to notice that nobody makes them.
 pub const DAYS_AHEAD: u32 = 7;
-
-/// How old the youngest event of a partition must be at least before it can be dropped: what runs
-/// now is never lost by a slip in the settings.
-pub const MIN_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Store {
     /// Makes the partitions from today to `days_ahead` days on that are missing; returns how many
@@ -47,39 +42,5 @@ impl Store {
             }
         }
         Ok(made)
-    }
-
-    /// Drops the partitions of days that were over before `older_than`, and deletes such rows of
-    /// the default partition; returns the names of those dropped. Nothing is dropped that is
-    /// younger than [`MIN_RETENTION`].
-    ///
-    /// # Errors
-    /// [`StoreError`]; safe to try again.
-    pub async fn drop_partitions(
-        &self,
-        now: Timestamp,
-        older_than: Timestamp,
-    ) -> Result<Vec<String>, StoreError> {
-        const OLD: &str = "-- look for old history partitions
-            SELECT relid::text AS name FROM pg_partition_tree('history')
-             WHERE isleaf AND relid::text ~ '^history_[0-9]{8}$'
-               AND relid::text < 'history_' || to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD')
-             ORDER BY 1";
-        const CLEAR: &str = "-- clear the default history partition
-            DELETE FROM history_default
-             WHERE recorded_at < date_trunc('day', $1::timestamptz, 'UTC')";
-        let retention = i64::try_from(MIN_RETENTION.as_millis()).unwrap_or(i64::MAX);
-        let youngest = Timestamp::from_millis(now.as_millis().saturating_sub(retention));
-        let older_than = stored(older_than.min(youngest));
-        let session = self.session().await?;
-        let mut dropped = Vec::new();
-        for row in session.query(OLD, &[(&older_than, Type::TIMESTAMPTZ)]).await? {
-            let name: String = Columns::new(&row, "history", &[]).get("name")?;
-            // The name matches the pattern above, so it needs no quotes.
-            session.batch(&format!("DROP TABLE IF EXISTS {name}")).await?;
-            dropped.push(name);
-        }
-        session.execute(CLEAR, &[(&older_than, Type::TIMESTAMPTZ)]).await?;
-        Ok(dropped)
     }
 }

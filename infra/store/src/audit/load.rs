@@ -273,11 +273,14 @@ fn is_timeout(kind: EventKind) -> bool {
     matches!(kind, TaskTimedOut | LambdaFunctionTimedOut | ActivityTimedOut)
 }
 
-/// How many ends were counted, by what they are counted under.
+/// How many ends were counted whose claims are there, by what they are counted under.
 pub(super) async fn tallies(tx: &Transaction<'_>) -> Result<BTreeMap<String, u64>, StoreError> {
     const READ: &str = "-- audit the tally of ended claims
         SELECT tenant, claim_type, status, sum(ended)::bigint AS ended
-          FROM claim_tally GROUP BY 1, 2, 3";
+          FROM (SELECT tenant, claim_type, status, ended FROM claim_tally
+                 UNION ALL
+                SELECT tenant, claim_type, status, -retired FROM claim_retired) AS counted
+         GROUP BY 1, 2, 3";
     let mut tallies = BTreeMap::new();
     for row in tx.query(READ, &[]).await? {
         let row = Columns::new(&row, "claim_tally", &["tenant", "claim_type", "status"]);
@@ -291,7 +294,7 @@ pub(super) async fn tallies(tx: &Transaction<'_>) -> Result<BTreeMap<String, u64
 pub(super) async fn orphans(
     tx: &Transaction<'_>,
 ) -> Result<Vec<(&'static str, ClaimId)>, StoreError> {
-    const TABLES: [(&str, &str); 5] = [
+    const TABLES: [(&str, &str); 6] = [
         (
             "branch",
             "-- look for lost branches
@@ -308,6 +311,12 @@ pub(super) async fn orphans(
             "history",
             "-- look for lost history
             SELECT DISTINCT claim_id FROM history AS child
+             WHERE NOT EXISTS (SELECT FROM claim WHERE claim.claim_id = child.claim_id)",
+        ),
+        (
+            "payload",
+            "-- look for lost payloads
+            SELECT DISTINCT claim_id FROM payload AS child
              WHERE NOT EXISTS (SELECT FROM claim WHERE claim.claim_id = child.claim_id)",
         ),
         (

@@ -7,7 +7,7 @@ use fluxus_schema::id::ClaimType;
 use fluxus_schema::{Claim, ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
 
 use super::{ClaimRow, claim_columns, uuids};
-use crate::columns::limit;
+use crate::columns::{Columns, limit};
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -74,6 +74,50 @@ impl Store {
             )
             .await?;
         rows.iter().map(|row| ClaimRow::read(row)?.try_into()).collect()
+    }
+}
+
+impl Store {
+    /// Ids of the tenant's claims that came in at `from` or later and before `to`, in that order and
+    /// after `after`; of this type, where one is named.
+    ///
+    /// # Errors
+    /// [`StoreError`]; safe to try again.
+    pub async fn claim_ids(
+        &self,
+        tenant: &Tenant,
+        claim_type: Option<&ClaimType>,
+        (from, to): (Option<Timestamp>, Option<Timestamp>),
+        after: Option<ClaimId>,
+        at_most: usize,
+    ) -> Result<Vec<ClaimId>, StoreError> {
+        const IDS: &str = "-- list ids of claims
+            SELECT claim_id FROM claim
+             WHERE tenant = $1 AND claim_id >= $2 AND claim_id < $3 AND claim_id > $4
+             ORDER BY claim_id LIMIT $5";
+        const IDS_OF_TYPE: &str = "-- list ids of claims of a type
+            SELECT claim_id FROM claim
+             WHERE tenant = $1 AND claim_id >= $2 AND claim_id < $3 AND claim_id > $4
+               AND claim_type = $6
+             ORDER BY claim_id LIMIT $5";
+        let from = from.map_or(uuid::Uuid::nil(), |from| first_id(from).0);
+        let to = to.map_or(uuid::Uuid::max(), |to| first_id(to).0);
+        let after = after.map_or(uuid::Uuid::nil(), |after| after.0);
+        let claim_type = claim_type.map(ClaimType::as_str);
+        let params = [
+            (&tenant.as_str() as _, Type::TEXT),
+            (&from as _, Type::UUID),
+            (&to as _, Type::UUID),
+            (&after as _, Type::UUID),
+            (&limit(at_most) as _, Type::INT8),
+            (&claim_type as _, Type::TEXT),
+        ];
+        let session = self.session().await?;
+        let rows = match claim_type {
+            Some(_) => session.query(IDS_OF_TYPE, &params).await?,
+            None => session.query(IDS, &params[..5]).await?,
+        };
+        rows.iter().map(|row| Columns::new(row, "claim", &[]).claim_id("claim_id")).collect()
     }
 }
 

@@ -16,6 +16,7 @@ mod migrate;
 mod outbox;
 mod plan;
 mod recipe;
+mod retention;
 mod sample;
 mod table;
 mod timer;
