@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
@@ -110,6 +110,17 @@ pub fn take_apart(text: &str) -> Option<(String, Vec<Payload>)> {
     cutter.run();
     let Cutter { out, payloads, .. } = cutter;
     (!payloads.is_empty()).then_some((out, payloads))
+}
+
+/// A text as one payload, whatever is in it, with the reference to it.
+pub fn whole(text: &str) -> (String, Payload) {
+    let payload =
+        Payload { hash: PayloadHash::of(text), text: text.to_owned(), refers_to: Vec::new() };
+    (reference(payload.hash, text.len()), payload)
+}
+
+fn reference(hash: PayloadHash, bytes: usize) -> String {
+    format!("{OPENING}\"{hash}\",\"bytes\":{bytes}}}")
 }
 
 /// Whether a text has references, as far as a look tells.
@@ -280,8 +291,7 @@ impl<'a> Cutter<'a> {
         refers_to.dedup();
         let hash = PayloadHash::of(&text);
         let bytes = self.at - value.text_from;
-        // Writing to a string does not fail.
-        let _ = write!(self.out, "{OPENING}\"{hash}\",\"bytes\":{bytes}}}");
+        self.out.push_str(&reference(hash, bytes));
         self.standing.push(hash);
         if self.known.insert(hash) {
             self.payloads.push(Payload { hash, text, refers_to });

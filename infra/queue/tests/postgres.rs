@@ -212,4 +212,47 @@ async fn tables_of_an_older_version_get_room_for_larger_bodies() {
     let queue = PostgresQueue::new(database, options).await.expect("a queue");
     let largest = Outgoing::new(name(), "x".repeat(MAX_BODY_BYTES));
     queue.send(vec![largest]).await.expect("send");
+    let received = receive(&queue, 1, Duration::ZERO).await;
+    assert_eq!(received[0].body.len(), MAX_BODY_BYTES);
+}
+
+#[tokio::test]
+async fn what_is_large_in_messages_is_stored_once_and_goes_after_them() {
+    let (_test, queue, database) = support::queue().await;
+    let list = "x".repeat(2_000_000);
+    let body = |number: usize| format!(r#"{{"token":{number},"input":{{"list":"{list}"}}}}"#);
+    let large: Vec<_> = (0..3).map(|number| Outgoing::new(name(), body(number))).collect();
+    let before = database.statements_sent();
+    queue.send(large.clone()).await.expect("send");
+    queue.send(messages(1)).await.expect("send");
+    assert_eq!(database.statements_sent() - before, 3, "one more for bodies, none for small ones");
+    let count = async |sql: &str| {
+        let session = database.session().await.expect("a session");
+        session.query(sql, &[]).await.expect("a count")[0].get::<_, i64>(0)
+    };
+    const BODIES: &str = "SELECT count(*) FROM fluxus_queue.body";
+    assert_eq!(count(BODIES).await, 1);
+    const LARGEST: &str = "SELECT max(octet_length(body))::bigint FROM fluxus_queue.message";
+    assert!(count(LARGEST).await < 500);
+
+    let old = async || {
+        let sql = "UPDATE fluxus_queue.body SET used_at = used_at - interval '2 minutes'";
+        database.session().await.expect("a session").batch(sql).await.expect("an update");
+    };
+    old().await;
+    assert_eq!(queue.purge_bodies().await.expect("purge"), 0, "messages need it");
+    let received = receive(&queue, 10, Duration::ZERO).await;
+    let whole: Vec<_> = received.iter().filter(|one| one.body.len() > 2_000_000).collect();
+    assert_eq!(whole.len(), 3);
+    assert!((0..3).all(|number| whole.iter().any(|one| one.body == body(number))));
+
+    queue.delete(&name(), &receipts(&received)).await.expect("delete");
+    // A send that needs it again keeps it.
+    queue.send(large).await.expect("send");
+    assert_eq!(queue.purge_bodies().await.expect("purge"), 0);
+    let received = receive(&queue, 10, Duration::ZERO).await;
+    queue.delete(&name(), &receipts(&received)).await.expect("delete");
+    old().await;
+    assert_eq!(queue.purge_bodies().await.expect("purge"), 1);
+    assert_eq!(count(BODIES).await, 0);
 }

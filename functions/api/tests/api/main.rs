@@ -6,6 +6,7 @@
 mod backlog;
 mod claims;
 mod errors;
+mod export;
 mod fluxlings;
 mod history;
 mod ingest;

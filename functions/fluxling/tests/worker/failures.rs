@@ -43,7 +43,7 @@ async fn each_task_fails_on_its_own() {
     assert_eq!(bench.depth().await, (0, 1));
 
     let invalid = "the input: invalid type: integer `5`, expected a string";
-    let long = "the output has 262145 bytes, past MAX_PAYLOAD_BYTES = 262144";
+    let long = "the output has 6291457 bytes, past MAX_PAYLOAD_BYTES = 6291456";
     let want = [
         succeeded("a", json!("hi")),
         failed("b", "Payments.Declined", "no money"),

@@ -116,6 +116,20 @@ impl Client {
         tokio::time::timeout(PATIENCE, look).await.expect("it comes in time")
     }
 
+    /// The same for work that takes an unoptimized build long: with more patience, and less often.
+    pub async fn until_patiently<T>(&self, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
+        let mut again = tokio::time::interval(10 * LOOK_EVERY);
+        let look = async {
+            loop {
+                again.tick().await;
+                if let Some(found) = find(&self.get(path).await) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(10 * PATIENCE, look).await.expect("it comes in time")
+    }
+
     /// The claim once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
         let ended = |claim: &Value| claim["ended_at"].is_string().then(|| claim.clone());

@@ -52,9 +52,14 @@ fn apart(messages: &[Outgoing]) -> Result<Option<Apart>, QueueError> {
     Ok(Some(Apart { rows, parts }))
 }
 
-/// The row of a large message. What is no JSON stays as it is: nobody can read it anyway.
+/// The row of a large message. What is no JSON, or looks like such a row, is one part as a whole.
 fn envelope(body: &str, parts: &mut BTreeMap<PayloadHash, Payload>) -> String {
-    let (left, own) = payload::take_apart(body).unwrap_or_else(|| (body.to_owned(), Vec::new()));
+    let is_json =
+        |(left, _): &(String, Vec<Payload>)| serde_json::from_str::<&RawValue>(left).is_ok();
+    let (left, own) = payload::take_apart(body).filter(is_json).unwrap_or_else(|| {
+        let (left, part) = payload::whole(body);
+        (left, vec![part])
+    });
     let Ok(left) = serde_json::from_str::<&RawValue>(&left) else { return body.to_owned() };
     let payloads = own.iter().map(|one| one.hash.to_string()).collect();
     let text = serde_json::to_string(&Envelope { payloads, body: left });
@@ -266,6 +271,8 @@ mod tests {
     fn a_body_that_looks_like_an_envelope_is_put_into_one() {
         let like = r#"{"fluxus:payloads":[],"body":1}"#.to_owned();
         let Apart { rows, .. } = apart(&[message(like.clone())]).expect("fits").expect("is odd");
-        assert_eq!(opened(&rows[0].body).expect("an envelope").body.get(), like);
+        let row = opened(&rows[0].body).expect("an envelope");
+        assert_eq!(row.payloads, [PayloadHash::of(&like).to_string()]);
+        assert_eq!(payload::references(row.body.get()).count(), 1);
     }
 }
