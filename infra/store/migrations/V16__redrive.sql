@@ -5,7 +5,3 @@ ALTER TABLE claim
     ADD COLUMN redriven_at timestamptz,
     ADD CONSTRAINT claim_is_redriven_as_a_whole
         CHECK (redrive_count >= 0 AND (redrive_count = 0) = (redriven_at IS NULL)) NOT VALID;
-
--- Root branches that are kept to be redriven, for whoever forgets them in the end. A claim that
--- succeeds never has an entry here: its root goes without having been `ENDED`.
-CREATE INDEX branch_kept ON branch (claim_id) WHERE parent IS NULL AND status = 'ENDED';

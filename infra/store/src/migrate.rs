@@ -42,6 +42,7 @@ pub const MIGRATIONS: [(&str, &str); 17] = [
     ("V15__retired", include_str!("../migrations/V15__retired.sql")),
     ("V16__redrive", include_str!("../migrations/V16__redrive.sql")),
     ("V17__dead_message", include_str!("../migrations/V17__dead_message.sql")),
+    ("V18__branch_kept", include_str!("../migrations/V18__branch_kept.sql")),
 ];
 
 /// Where refinery notes what it applied.
