@@ -33,7 +33,7 @@ pub struct NewClaim {
     /// The client's own name for this request: the same key again gives the same claim again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
-    /// 0 to 9; higher goes first.
+    /// 0 to 9; among the tenant's claims higher goes first.
     #[serde(default)]
     pub priority: i16,
     /// When the claim ends as `TIMED_OUT` if nothing ended it before.
@@ -231,7 +231,7 @@ pub struct Claim {
     /// The claim whose recipe started it; absent where a client submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ClaimId>,
-    /// 0 to 9; higher goes first.
+    /// 0 to 9; among the tenant's claims higher goes first.
     pub priority: i16,
     /// When it ends as `TIMED_OUT` if nothing ended it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]

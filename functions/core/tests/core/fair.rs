@@ -1,5 +1,7 @@
 //! Whose claims go first where more waits than one batch takes.
 
+use std::time::Instant;
+
 use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::message::{CoreMessage, TaskMessage};
 use fluxus_schema::recipe::PutRecipe;
@@ -10,8 +12,12 @@ use serde_json::json;
 
 use crate::world::{Footing, World, core_queue, machine, now, succeeded, task};
 
-/// Claims that wait: many batches.
-const BACKLOG: usize = 2_000;
+/// Claims that wait: many batches. `FLUXUS_FAIR_BACKLOG=100000` says otherwise, to measure.
+fn backlog_size() -> usize {
+    const MANY_BATCHES: usize = 2_000;
+    let asked = std::env::var("FLUXUS_FAIR_BACKLOG").ok();
+    asked.map_or(MANY_BATCHES, |text| text.parse().expect("FLUXUS_FAIR_BACKLOG is a number"))
+}
 
 /// Messages in one batch of the core, and of the fluxling.
 const BATCH: usize = 50;
@@ -41,6 +47,15 @@ impl Office {
             world.store.put_recipe(&tenant, &name, &put, now()).await.unwrap();
         }
         Self { world }
+    }
+
+    async fn submit_backlog(&self, tenant: &str, priority: u8) -> Vec<ClaimId> {
+        const AT_A_TIME: usize = 2_000;
+        let mut all = Vec::new();
+        while all.len() < backlog_size() {
+            all.extend(self.submit(tenant, priority, AT_A_TIME).await);
+        }
+        all
     }
 
     /// Takes claims in as the API does.
@@ -100,7 +115,7 @@ impl Office {
 
     /// Rounds until all these have ended.
     async fn rounds_until_ended(&self, claims: &[ClaimId]) -> usize {
-        for round in 1..=BACKLOG {
+        for round in 1..=backlog_size() {
             self.round().await;
             if self.ended(claims).await == claims.len() {
                 return round;
@@ -113,32 +128,34 @@ impl Office {
 #[tokio::test]
 async fn a_backlog_of_one_tenant_delays_no_other() {
     let office = Office::open(&["large", "small"]).await;
-    let backlog = office.submit("large", 9, BACKLOG).await;
+    let backlog = office.submit_backlog("large", 9).await;
     // Also where the other was at work for a while.
     for _ in 0..3 {
         let single = office.submit("small", 0, 1).await;
+        let began = Instant::now();
         let rounds = office.rounds_until_ended(&single).await;
+        println!("{rounds} batches behind {} claims, in {:?}", backlog.len(), began.elapsed());
         assert!(rounds <= AT_ONCE, "{rounds} batches until a single claim ended");
     }
     let left = backlog.len() - office.ended(&backlog).await;
-    assert!(left > BACKLOG / 2, "the others still wait: {left}");
+    assert!(left > backlog.len() / 2, "the others still wait: {left}");
 }
 
 #[tokio::test]
 async fn a_higher_priority_overtakes_the_tenants_own_backlog() {
     let office = Office::open(&["acme"]).await;
-    let backlog = office.submit("acme", 1, BACKLOG).await;
+    let backlog = office.submit_backlog("acme", 1).await;
     office.round().await;
     let urgent = office.submit("acme", 2, 1).await;
     let rounds = office.rounds_until_ended(&urgent).await;
     assert!(rounds <= AT_ONCE, "{rounds} batches until an urgent claim ended");
-    assert!(office.ended(&backlog).await < BACKLOG / 2, "the others still wait");
+    assert!(office.ended(&backlog).await < backlog.len() / 2, "the others still wait");
 }
 
 #[tokio::test]
 async fn what_has_begun_goes_on_before_what_has_not() {
     let office = Office::open(&["acme"]).await;
-    let backlog = office.submit("acme", 0, BACKLOG).await;
+    let backlog = office.submit_backlog("acme", 0).await;
     let first = &backlog[..BATCH];
     let rounds = office.rounds_until_ended(first).await;
     assert!(rounds <= AT_ONCE, "{rounds} batches until those that began first had ended");
