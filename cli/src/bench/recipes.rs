@@ -181,8 +181,8 @@ mod tests {
         let mixed = ["tasks", "parallel", "map", "choice"].map(|name| Recipe::mixed(name));
         let recipes = mixed.into_iter().map(|recipe| recipe.expect("a recipe"));
         for recipe in recipes.chain([Recipe::single(), Recipe::payload(2)]) {
-            let text = recipe.definition.to_string();
-            assert!(fluxus_machine::Definition::parse(&text).is_ok(), "{text}");
+            let definition = &recipe.definition;
+            assert!(fluxus_machine::Definition::parse(definition).is_ok(), "{definition}");
         }
         assert!(Recipe::mixed("other").is_err());
         assert_eq!(Recipe::payload(2).claim.len(), Recipe::payload(1).claim.len() + KIB);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use fluxling::{Fluxling, Worker};
 use fluxus_api::ingest::Ingest;
-use fluxus_api::{App, Auth, Hearing, Limits};
+use fluxus_api::{App, Auth, BacklogBounds, Hearing, Limits};
 use fluxus_core::{Core, Sweeps};
 use fluxus_postgres::{Database, Options};
 use fluxus_queue::sqs_event::{SqsAttributes, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -134,6 +134,7 @@ impl Account {
             core_queue.clone(),
             queue.clone(),
             QueueName::new(INGEST_QUEUE)?,
+            BacklogBounds::default(),
         );
         let worker = |fluxling: Fluxling| {
             (fluxling.queue(), Worker::new(fluxling, queue.clone(), record.clone()))
@@ -292,6 +293,7 @@ async fn serve(
         core_queue,
         auth: Auth::Open,
         limits: Limits::default(),
+        backlog: BacklogBounds::default(),
         hearing: Hearing::Poll,
     });
     let app = app.await.context("start the API")?;

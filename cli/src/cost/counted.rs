@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fluxling::{Begin, Idempotency, IdempotencyError, MemoryIdempotency};
 use fluxus_queue::{
-    Burial, DeadLetter, DeadLetterId, Depth, MemoryQueue, Outgoing, Queue, QueueError, QueueName,
-    Receipt, Receive, Received,
+    Burial, DeadLetter, DeadLetterId, Depth, LetterPlace, Letters, MemoryQueue, MessageId,
+    Outgoing, Queue, QueueError, QueueName, Receipt, Receive, Received,
 };
 use fluxus_schema::{Json, TaskToken};
 
@@ -133,6 +133,41 @@ impl Queue for CountedQueue {
 
     async fn mark_reported(&self, letters: &[DeadLetterId]) -> Result<(), QueueError> {
         self.inner.mark_reported(letters).await
+    }
+
+    // What follows nobody asks of a claim that goes well.
+
+    async fn note_failures(
+        &self,
+        queue: &QueueName,
+        failures: &[(Receipt, String)],
+    ) -> Result<(), QueueError> {
+        self.inner.note_failures(queue, failures).await
+    }
+
+    async fn list_dead(
+        &self,
+        queue: &QueueName,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.inner.list_dead(queue, after, limit).await
+    }
+
+    async fn find_dead(
+        &self,
+        queue: &QueueName,
+        message: &MessageId,
+    ) -> Result<Option<DeadLetter>, QueueError> {
+        self.inner.find_dead(queue, message).await
+    }
+
+    async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        self.inner.redrive(queue, letters).await
+    }
+
+    async fn purge(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {
+        self.inner.purge(queue, letters).await
     }
 }
 

@@ -15,9 +15,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use fluxus_lambda::metrics::{self, level};
 use fluxus_queue::{Depth, Queue, QueueName};
+use fluxus_schema::Timestamp;
+use fluxus_schema::claim::StuckReason;
 use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
-use fluxus_schema::{ClaimId, Timestamp};
-use fluxus_store::{Metrics, Retention, Store, StoreError, clock, fluxling};
+use fluxus_store::{
+    Metrics, Retention, Store, StoreError, StuckClaim, StuckSince, clock, fluxling,
+};
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -26,10 +29,6 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use environment::Settings;
-
-/// How long something may be overdue before its claim counts as stuck: several sweeps, and the
-/// visibility timeout of a message whose function died.
-const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 /// Most stuck claims that one line of the log names.
 const NAMED: usize = 10;
@@ -59,6 +58,8 @@ pub struct Seen {
     pub claims_open: BTreeMap<&'static str, u64>,
     /// Claims that something is overdue for.
     pub stuck_claims: usize,
+    /// The same, by what holds them up.
+    pub stuck_by_reason: BTreeMap<&'static str, u64>,
     /// Timers whose time has come.
     pub timers_due: u64,
     /// Messages committed and not sent.
@@ -120,7 +121,7 @@ impl Observer {
         self.agree_on_time().await.context("ask the database for the time")?;
         let now = clock::now();
         let state = self.store.metrics(now).await.context("count what there is")?;
-        let stuck = self.store.stuck_claims(before(now, STUCK_AFTER)).await;
+        let stuck = self.store.stuck_claims(None, StuckSince::usual(now)).await;
         let stuck = stuck.context("look for stuck claims")?;
         let queues = self.queues().await?;
         let depths = self.queue.depth(&queues).await.context("measure the queues")?;
@@ -206,6 +207,10 @@ impl Observer {
         }
         let seconds = |age: Option<Duration>| age.unwrap_or_default().as_secs_f64();
         level("StuckClaims", &[], seen.stuck_claims as f64);
+        for reason in StuckReason::ALL {
+            let count = seen.stuck_by_reason.get(reason.as_str()).copied().unwrap_or_default();
+            level("StuckClaims", &[("Reason", reason.as_str())], count as f64);
+        }
         level("OldestReceivedAge", &[], seconds(state.oldest_received));
         level("TimersDue", &[], state.timers_due as f64);
         level("TimerLag", &[], seconds(state.timer_lag));
@@ -231,7 +236,7 @@ impl Observer {
     }
 }
 
-fn seen(state: &Metrics, stuck: &[ClaimId], depths: &[Depth]) -> Seen {
+fn seen(state: &Metrics, stuck: &[StuckClaim], depths: &[Depth]) -> Seen {
     let mut seen = Seen {
         // Both are there always: a level that is not told keeps its last value.
         claims_open: BTreeMap::from([("RECEIVED", 0), ("RUNNING", 0)]),
@@ -240,6 +245,9 @@ fn seen(state: &Metrics, stuck: &[ClaimId], depths: &[Depth]) -> Seen {
         outbox_messages: state.outbox,
         ..Seen::default()
     };
+    for one in stuck {
+        *seen.stuck_by_reason.entry(one.stuck.reason.as_str()).or_default() += 1;
+    }
     for open in &state.open {
         *seen.claims_open.entry(open.status.as_str()).or_default() += open.count;
     }
@@ -256,10 +264,11 @@ fn seen(state: &Metrics, stuck: &[ClaimId], depths: &[Depth]) -> Seen {
     seen
 }
 
-fn report_stuck(stuck: &[ClaimId]) {
+fn report_stuck(stuck: &[StuckClaim]) {
     if !stuck.is_empty() {
-        let named: Vec<_> = stuck.iter().take(NAMED).map(ToString::to_string).collect();
-        tracing::warn!(claims = stuck.len(), named = named.join(" "), "claims are stuck");
+        let named = |one: &StuckClaim| format!("{} ({})", one.claim_id, one.stuck.reason);
+        let named: Vec<_> = stuck.iter().take(NAMED).map(named).collect();
+        tracing::warn!(claims = stuck.len(), named = named.join(", "), "claims are stuck");
     }
 }
 

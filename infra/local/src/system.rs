@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use fluxus_api::check_listen;
+use fluxus_queue::PostgresQueue;
 use fluxus_store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;

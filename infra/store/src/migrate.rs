@@ -24,7 +24,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 /// Every migration, oldest first: its name and its SQL. New ones go to the end; none ever changes.
-pub const MIGRATIONS: [(&str, &str); 17] = [
+pub const MIGRATIONS: [(&str, &str); 18] = [
     ("V1__claim", include_str!("../migrations/V1__claim.sql")),
     ("V2__branch", include_str!("../migrations/V2__branch.sql")),
     ("V3__history", include_str!("../migrations/V3__history.sql")),

@@ -32,6 +32,8 @@ async fn everything(store: &fluxus_store::Store, n: usize) -> anyhow::Result<Cha
     insert(store, &begin).await?;
     let ended = running(store, n).await?;
     Ok(Changes {
+        delete_trees: Vec::new(),
+        redrive: Vec::new(),
         start: begin.iter().map(|intake| start(intake.claim_id)).collect(),
         end: ended.iter().map(|id| end(*id, ClaimStatus::Succeeded, true)).collect(),
         insert: roots.iter().map(|row| child(row, 1, BranchStatus::Pending)).collect(),

@@ -108,6 +108,8 @@ async fn every_hot_query_goes_by_its_index() -> Done {
         body: "{}".to_owned(),
     };
     let all = Changes {
+        delete_trees: Vec::new(),
+        redrive: Vec::new(),
         start: intakes.iter().map(|intake| start(intake.claim_id)).collect(),
         end: (19_900..19_950).map(|n| end(id(n), ClaimStatus::Succeeded, true)).collect(),
         insert: update.iter().map(|row| child(row, 0, BranchStatus::Open)).collect(),
