@@ -24,6 +24,9 @@ const PACE: Duration = Duration::from_millis(200);
 /// Pause before a claim is sent again that was not answered.
 const AGAIN_EVERY: Duration = Duration::from_millis(50);
 
+/// One in so many of the heavy claims that are drawn is submitted.
+const HEAVY_ONE_IN: u64 = 5;
+
 /// How often to look whether somebody was asked.
 const ANSWER_EVERY: Duration = Duration::from_millis(100);
 
@@ -196,7 +199,12 @@ async fn submit(mut one: Submitter) {
             return;
         }
         let Ok(_under_way) = one.submitting.acquire().await else { return };
-        let which = one.draws.below(one.recipes.len() as u64) as usize;
+        let which = loop {
+            let which = one.draws.below(one.recipes.len() as u64) as usize;
+            if !one.recipes[which].is_heavy || one.draws.below(HEAVY_ONE_IN) == 0 {
+                break which;
+            }
+        };
         let key = format!("{}-{n}", one.name);
         let claim = claim(&one.recipes[which], &key);
         let mut again = interval(AGAIN_EVERY);

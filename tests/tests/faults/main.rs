@@ -55,12 +55,33 @@ fn main() -> ExitCode {
         println!("faults: test");
         return ExitCode::SUCCESS;
     }
-    let named: Vec<_> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    if !named.is_empty() && !named.iter().any(|name| "faults".contains(&***name)) {
+    if !is_meant(&args) {
         return ExitCode::SUCCESS;
     }
     if let Some(code) = preload::run_again_with_it() {
         return code;
     }
     process::runtime().block_on(rounds::run())
+}
+
+/// Whether these arguments of a test program ask for this test: by name, or for all.
+fn is_meant(args: &[String]) -> bool {
+    /// Those that the next argument belongs to.
+    const WITH_VALUE: [&str; 6] =
+        ["--skip", "--test-threads", "--format", "--color", "--logfile", "-Z"];
+    let mut named = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let is_skipped =
+            arg == "--skip" && args.clone().next().is_some_and(|name| name == "faults");
+        if is_skipped || arg == "--skip=faults" {
+            return false;
+        }
+        if WITH_VALUE.contains(&arg.as_str()) {
+            args.next();
+        } else if !arg.starts_with('-') {
+            named.push(arg);
+        }
+    }
+    named.is_empty() || named.iter().any(|name| "faults".contains(name.as_str()))
 }

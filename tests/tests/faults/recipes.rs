@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fluxus_schema::payload::INLINE_BYTES;
 use serde_json::{Value, json};
 
 use crate::fluxlings::BROKEN;
@@ -17,6 +18,8 @@ pub struct Recipe {
     definition: Value,
     /// The steps whose outcome must be in the output, each once.
     pub steps: BTreeSet<String>,
+    /// Its claims carry documents of megabytes, so there are fewer of them.
+    pub is_heavy: bool,
     /// Steps whose outcome may be there, once.
     pub perhaps: BTreeSet<String>,
 }
@@ -24,7 +27,7 @@ pub struct Recipe {
 impl Recipe {
     fn new(name: &str, definition: Value, steps: &[&str]) -> Self {
         let steps = steps.iter().map(|step| (*step).to_owned()).collect();
-        Self { name: name.to_owned(), definition, steps, perhaps: BTreeSet::new() }
+        Self { name: name.to_owned(), definition, steps, is_heavy: false, perhaps: BTreeSet::new() }
     }
 
     /// The type of its claims.
@@ -51,9 +54,13 @@ pub fn all() -> Vec<Recipe> {
         Recipe::new("nested", nested(), &["a", "b", "c"]),
         Recipe::new("asked", asked(), &["person", "after"]),
     ];
+    let mut large = Recipe::new("large", three(), &["a", "b", "c"]);
+    large.is_heavy = true;
+    recipes.push(large);
     recipes.extend(MODES.iter().map(|mode| {
         let mut recipe = Recipe::new(&format!("rogue-{mode}"), rogue(mode), &["after"]);
         recipe.perhaps = ["rogue".to_owned()].into();
+        recipe.is_heavy = *mode == "large";
         recipe
     }));
     recipes
@@ -162,5 +169,10 @@ fn rogue(mode: &str) -> Value {
 /// The claim of a recipe, under a key.
 pub fn claim(recipe: &Recipe, key: &str) -> Value {
     let items: Vec<usize> = (0..ITEMS).collect();
-    json!({"type": recipe.claim_type(), "body": {"key": key, "items": items}})
+    let mut body = json!({"key": key, "items": items});
+    if recipe.name == "large" {
+        // Goes along through all states, past what is kept in their rows.
+        body["ballast"] = json!("ballast ".repeat(INLINE_BYTES / 7));
+    }
+    json!({"type": recipe.claim_type(), "body": body})
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fluxling::{Fluxling, Task};
 use fluxus_postgres::{Database, Options};
+use fluxus_queue::bounds::MAX_BODY_BYTES;
 use fluxus_queue::{Outgoing, PostgresQueue, PostgresQueueOptions, Queue as _, QueueName, Receive};
 use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::message::{CORE_QUEUE, CoreMessage, TaskMessage};
@@ -25,8 +26,9 @@ pub const TIMEOUT_S: u64 = 2;
 /// What marks its nonsense, so that it can be told from what nobody meant to send.
 pub const NONSENSE: &str = "fault-nonsense";
 
-/// How much more than there is room for a large answer is.
-const TOO_MUCH_BYTES: usize = 300 * 1024;
+/// How much more than there is room for a large answer is: once so much that no queue takes it, and
+/// once so little that only the core can tell.
+const TOO_MUCH_BYTES: [usize; 2] = [300 * 1024, 64 * 1024];
 
 /// How late a late answer comes.
 const LATE_BY: Duration = Duration::from_secs(TIMEOUT_S + 1);
@@ -53,8 +55,13 @@ pub async fn run(database_url: &str) -> anyhow::Result<ExitCode> {
         for message in received {
             let Ok(task) = serde_json::from_str::<TaskMessage>(&message.body) else { continue };
             let answers = misbehave(&task)?;
+            let mut sent = true;
+            for answer in answers {
+                let is_too_large = answer.body.len() > MAX_BODY_BYTES;
+                sent &= queue.send(vec![answer]).await.is_ok() || is_too_large;
+            }
             // Whatever fails here is done once more, which is in its nature.
-            if answers.is_empty() || queue.send(answers).await.is_ok() {
+            if sent {
                 let _ = queue.delete(&fluxling.queue(), &[message.receipt]).await;
             }
         }
@@ -78,7 +85,11 @@ fn misbehave(task: &TaskMessage) -> anyhow::Result<Vec<Outgoing>> {
     Ok(match text("mode").as_str() {
         "twice" => vec![answer(done())?, answer(done())?],
         "late" => vec![answer(done())?.delayed(LATE_BY)],
-        "large" => vec![answer(json!("x".repeat(MAX_PAYLOAD_BYTES + TOO_MUCH_BYTES)))?],
+        "large" => {
+            let answers =
+                TOO_MUCH_BYTES.map(|more| answer(json!("x".repeat(MAX_PAYLOAD_BYTES + more))));
+            answers.into_iter().collect::<Result<_, _>>()?
+        }
         "nonsense" => {
             let bodies = [
                 NONSENSE.to_owned(),

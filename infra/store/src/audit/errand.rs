@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use fluxus_postgres::Transaction;
 use fluxus_schema::message::{CoreMessage, TaskMessage};
 use fluxus_schema::{BranchId, ClaimId, TaskToken};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Activity, Findings};
 use crate::columns::Columns;
@@ -36,6 +38,17 @@ pub(super) enum Errand {
 impl Errand {
     /// What the message is about; none for a text that is no message of ours.
     fn read(body: &str) -> Option<(ClaimId, Self)> {
+        /// How the queue keeps a message with large parts elsewhere.
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            #[serde(rename = "fluxus:payloads")]
+            _payloads: Vec<String>,
+            #[serde(borrow)]
+            body: &'a RawValue,
+        }
+        if let Ok(Envelope { body, .. }) = serde_json::from_str::<Envelope<'_>>(body) {
+            return Self::read(body.get());
+        }
         let of_task = |token: &TaskToken| {
             let at = token.address().ok()?;
             Some((at.claim_id, Self::Task(at.branch_id, at.revision)))
@@ -143,5 +156,24 @@ impl Errands {
     pub(super) fn of(&self, claim_id: ClaimId) -> Option<&HashSet<Errand>> {
         let by_claim = self.by_claim.as_ref()?;
         Some(by_claim.get(&claim_id).unwrap_or(&self.none))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxus_schema::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_message_with_large_parts_elsewhere_is_read_too() {
+        let claim_id = ClaimId::new(Timestamp::from_millis(0), &[0; 10]);
+        let plain = serde_json::to_string(&CoreMessage::ClaimSubmitted { claim_id });
+        let plain = plain.expect("writes");
+        let envelope = format!("{{\"fluxus:payloads\":[\"9f86\"],\"body\":{plain}}}");
+        for body in [&plain, &envelope] {
+            assert_eq!(Errand::read(body), Some((claim_id, Errand::Beginning)), "{body}");
+        }
+        assert_eq!(Errand::read("{\"fluxus:payloads\":[]}"), None);
     }
 }
