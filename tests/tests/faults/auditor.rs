@@ -13,8 +13,8 @@ use crate::postgres::Server;
 use crate::recipes::Recipe;
 use crate::rogue::NONSENSE;
 
-/// How long everything may take that is under way when the load stops and all is well. A killed
-/// process's task is hidden for ten seconds, and a retry of a retry comes after that.
+/// How long nothing may go forward when the load stops and all is well. A killed process's task is
+/// hidden for ten seconds, and a retry of a retry comes after that.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often to look whether all has ended.
@@ -48,7 +48,8 @@ pub async fn settle(
     recipes: &[Recipe],
     ledger: &Ledger,
 ) -> Vec<String> {
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
+    let mut least = u64::MAX;
     let mut looks = interval(LOOK_EVERY);
     let mut wrong = vec!["nobody looked".to_owned()];
     while !wrong.is_empty() && Instant::now() < deadline {
@@ -61,6 +62,13 @@ pub async fn settle(
             ))
             .await;
         wrong = left_over(server).await;
+        let count = |what: &String| what.split(' ').next()?.parse::<u64>().ok();
+        let left: u64 = wrong.iter().filter_map(count).sum();
+        if !wrong.is_empty() && left < least {
+            // A busy machine takes its time; what hangs does not become less.
+            least = left;
+            deadline = Instant::now() + PATIENCE;
+        }
         if wrong.is_empty() {
             wrong = violations(server, Activity::Drained).await;
         }

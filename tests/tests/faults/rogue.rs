@@ -47,7 +47,7 @@ pub async fn run(database_url: &str) -> anyhow::Result<ExitCode> {
     let queue = PostgresQueue::new(database, PostgresQueueOptions::default()).await?;
     println!("Ready");
     let request =
-        Receive { max: 10, wait: Duration::from_secs(1), visibility: Duration::from_secs(2) };
+        Receive { max: 100, wait: Duration::from_secs(1), visibility: Duration::from_secs(2) };
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     loop {
         pace.tick().await;
