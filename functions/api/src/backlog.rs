@@ -176,19 +176,19 @@ impl Backlog {
     async fn look(&self) -> Result<(), String> {
         let Inner { store, queue, core, bounds, look_every, .. } = &*self.0;
         let began = Instant::now();
-        let asked = {
+        let (asked, before) = {
             let mut picture = self.picture();
             // Set first, so that a look that fails is not tried again at once.
             picture.next_look = Some(began + *look_every);
-            std::mem::take(&mut picture.asked)
+            (std::mem::take(&mut picture.asked), picture.since.clone())
         };
         let depths = queue.depth(std::slice::from_ref(core)).await;
         let depths = depths.map_err(|error| chain(&error))?;
         let all = depths.iter().map(|depth| depth.ready).sum();
-        // A claim that is not evaluated has a message in the queue: where that has fewer than a
-        // tenant may have, no tenant is past its bound.
+        // A claim that is not evaluated has a message in the queue: where that has not half of what
+        // a tenant may have, no tenant comes to its bound before the next look.
         let mut tenants = BTreeMap::new();
-        if all >= bounds.tenant.min(bounds.all) {
+        if all >= bounds.tenant.min(bounds.all) / 2 {
             let names: Vec<_> = asked.into_iter().collect();
             let most = usize::try_from(bounds.tenant).unwrap_or(usize::MAX);
             let counted = store.unevaluated(&names, most).await.map_err(|error| chain(&error))?;
@@ -199,7 +199,11 @@ impl Backlog {
         picture.next_look = Some(Instant::now() + pause);
         picture.all = all;
         picture.tenants = tenants;
-        picture.since.clear();
+        // What came in during the look may not have been seen by it.
+        picture.since.retain(|tenant, count| {
+            *count -= before.get(tenant).copied().unwrap_or(0).min(*count);
+            *count > 0
+        });
         Ok(())
     }
 

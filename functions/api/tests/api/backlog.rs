@@ -23,13 +23,23 @@ async fn submit(api: &Api, key: &str, idempotency_key: &str) -> Answer {
     api.send(request).await
 }
 
+/// Submits until a claim is refused; how many were accepted. A look may miss what comes in beside it,
+/// so that is somewhat more than the bound, but never less.
+async fn flood(api: &Api, key: &str, bound: usize) -> (usize, Answer) {
+    for n in 0..2 * bound + 10 {
+        let answer = submit(api, key, &n.to_string()).await;
+        if answer.status != 202 {
+            return (n, answer.problem(429, "too-many-claims"));
+        }
+    }
+    panic!("no claim is refused");
+}
+
 #[tokio::test]
 async fn a_flood_is_its_tenants_own_matter() {
     let api = api(5, 100).await;
-    for n in 0..5 {
-        submit(&api, ACME, &n.to_string()).await.expect(202);
-    }
-    let refused = submit(&api, ACME, "5").await.problem(429, "too-many-claims");
+    let (accepted, refused) = flood(&api, ACME, 5).await;
+    assert!(accepted >= 5, "{accepted}");
     let seconds: u32 = refused.header("retry-after").parse().expect("seconds");
     assert!((2..=10).contains(&seconds));
     assert!(refused.detail().contains("the bound is 5"), "{}", refused.detail());
@@ -42,21 +52,18 @@ async fn a_flood_is_its_tenants_own_matter() {
 #[tokio::test]
 async fn past_the_bound_for_all_those_who_hold_little_come_in() {
     let api = api(1_000, 100).await;
-    for n in 0..100 {
-        submit(&api, ACME, &n.to_string()).await.expect(202);
-    }
-    submit(&api, ACME, "100").await.problem(429, "too-many-claims");
-    submit(&api, OTHER, "0").await.expect(202);
-    // It holds one of a hundred now, which is no little part any more.
-    submit(&api, OTHER, "1").await.problem(429, "too-many-claims");
+    let (accepted, refused) = flood(&api, ACME, 100).await;
+    assert!(accepted >= 100, "{accepted}");
+    assert!(refused.detail().contains("the bound is 100"), "{}", refused.detail());
+    // One of a hundred is no little part any more.
+    let (accepted, _) = flood(&api, OTHER, 1).await;
+    assert!((1..5).contains(&accepted), "{accepted}");
 }
 
 #[tokio::test]
 async fn looks_are_shared_and_room_comes_back() {
     let api = api(50, 100).await;
-    for n in 0..50 {
-        submit(&api, ACME, &n.to_string()).await.expect(202);
-    }
+    flood(&api, ACME, 50).await;
     let before = api.store.database().statements_sent();
     for _ in 0..100 {
         let claim = json!({ "type": "a" });

@@ -14,6 +14,7 @@ const ROUTES: [&str; 22] = [
     "GET /v1/claims/{claim_id}",
     "GET /v1/claims/{claim_id}/explain",
     "GET /v1/claims/{claim_id}/history",
+    "GET /v1/export",
     "GET /v1/fluxlings",
     "GET /v1/fluxlings/{name}",
     "GET /v1/recipes",

@@ -7,6 +7,7 @@ use fluxus_machine::Branch;
 use fluxus_schema::delegation::Delegation;
 use fluxus_schema::history::{Event, EventKind};
 use fluxus_schema::id::TaskAddress;
+use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{BranchId, ClaimId, HybridTime, TaskToken, Tenant};
 use fluxus_store::{BranchRow, BranchStatus, Changes, HistoryRow};
@@ -122,7 +123,7 @@ async fn answers_are_bounded() {
     let api = api().await;
     let (_, token) = waiting(&api).await;
     let path = format!("/v1/tasks/{token}");
-    let large = json!({"output": "x".repeat(256 * 1024)});
+    let large = json!({"output": "x".repeat(MAX_PAYLOAD_BYTES)});
     let answer = api.post(&format!("{path}/succeed"), &large).await.problem(422, "invalid-output");
     assert_eq!(answer.pointers(), ["/output"]);
     let long = json!({"error": "e".repeat(257), "cause": "c".repeat(32_769)});

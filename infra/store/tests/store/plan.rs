@@ -121,6 +121,7 @@ async fn every_hot_query_goes_by_its_index() -> Done {
         clear_timers: (50..100).map(|n| (id(n), "k".to_owned())).collect(),
         payloads: Vec::new(),
         update,
+        payloads: Vec::new(),
     };
     in_tx!(store, |tx| changes::save(&tx, &all).await?);
     check!(["branch_pkey", "claim_pkey", "claim_tally_pkey", "timer_pkey"]);
