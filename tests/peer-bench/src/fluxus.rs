@@ -9,11 +9,11 @@ use crate::process;
 use crate::report::Measured;
 
 /// Runs `fluxus bench` once.
-pub async fn run(plan: &Plan, url: &str) -> anyhow::Result<Measured> {
+pub async fn run(plan: &Plan, clients: usize, url: &str) -> anyhow::Result<Measured> {
     let mut command = Command::new(&plan.fluxus);
     command.arg("bench").args(["--output", "json", "--database-url", url]);
-    command.args(["--claims", &plan.claims.to_string()]);
-    command.args(["--concurrency", &plan.concurrency.to_string()]);
+    command.args(["--seconds", &plan.seconds.to_string()]);
+    command.args(["--concurrency", &clients.to_string()]);
     let document = process::json(command).await?;
     let number = |name: &str| {
         let value = document.get(name).and_then(Value::as_f64);
@@ -21,6 +21,7 @@ pub async fn run(plan: &Plan, url: &str) -> anyhow::Result<Measured> {
     };
     Ok(Measured {
         engine: "fluxus".to_owned(),
+        clients,
         per_second: number("claims_per_s")?,
         p50_ms: number("p50_ms")?,
         p99_ms: number("p99_ms")?,

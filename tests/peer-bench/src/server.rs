@@ -1,4 +1,4 @@
-//! The Postgres that both engines run on.
+//! The Postgres that the engines run on.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ pub struct Server {
     database: Database,
     /// Where the cluster really is: an account without access to our folder gets another.
     folder: PathBuf,
+    /// For what is no database: beside the cluster's folder that was asked for.
+    scratch: PathBuf,
 }
 
 /// What decides how durable, and so how fast, a commit is.
@@ -29,19 +31,47 @@ impl Server {
         anyhow::ensure!(!folder.exists(), "`{}` exists: name another folder", folder.display());
         let cluster =
             Cluster::start(&folder, ClusterOptions::default()).await.context("start Postgres")?;
-        let options = Options { max_connections: 1, ..Options::default() };
-        let database = Database::connect(&cluster.url("postgres"), options).await?;
+        let database = connect(&cluster.url("postgres")).await?;
         let data = show(&database, "data_directory").await?;
+        let mut scratch = folder.clone().into_os_string();
+        scratch.push("-scratch");
+        let scratch = PathBuf::from(scratch);
+        std::fs::create_dir_all(&scratch)
+            .with_context(|| format!("create `{}`", scratch.display()))?;
         let folder = Path::new(&data).parent().unwrap_or(&folder).to_owned();
-        Ok(Self { cluster, database, folder })
+        Ok(Self { cluster, database, folder, scratch })
     }
 
-    /// The URL of a new, empty database. What earlier runs wrote is on disk by then, so that
-    /// nobody pays for another's checkpoint.
+    /// The URL of a new, empty database; the last one of this name goes.
     pub async fn fresh_database(&self, name: &str) -> anyhow::Result<String> {
+        let session = self.database.session().await?;
+        session.batch(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
+        drop(session);
         self.cluster.create_database_if_missing(name).await?;
-        self.database.session().await?.batch("CHECKPOINT").await?;
+        self.checkpoint().await?;
         Ok(self.cluster.url(name))
+    }
+
+    /// Has what earlier runs wrote go to disk, so that nobody pays for another's checkpoint.
+    pub async fn checkpoint(&self) -> anyhow::Result<()> {
+        Ok(self.database.session().await?.batch("CHECKPOINT").await?)
+    }
+
+    /// Runs statements on one of its databases.
+    pub async fn run(&self, url: &str, statements: &str) -> anyhow::Result<()> {
+        let database = connect(url).await?;
+        let done = database.session().await?.batch(statements).await;
+        database.close().await;
+        Ok(done?)
+    }
+
+    /// A place for a file or folder that is no database, on the same disk.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    pub fn postmaster_pid(&self) -> u32 {
+        self.cluster.postmaster_pid()
     }
 
     pub async fn settings(&self) -> anyhow::Result<Settings> {
@@ -56,9 +86,16 @@ impl Server {
     pub async fn remove(self) -> anyhow::Result<()> {
         self.database.close().await;
         self.cluster.stop().await.context("stop Postgres")?;
-        let removed = std::fs::remove_dir_all(&self.folder);
-        removed.with_context(|| format!("remove `{}`", self.folder.display()))
+        for folder in [&self.folder, &self.scratch] {
+            let removed = std::fs::remove_dir_all(folder);
+            removed.with_context(|| format!("remove `{}`", folder.display()))?;
+        }
+        Ok(())
     }
+}
+
+async fn connect(url: &str) -> anyhow::Result<Database> {
+    Ok(Database::connect(url, Options { max_connections: 1, ..Options::default() }).await?)
 }
 
 async fn show(database: &Database, setting: &str) -> anyhow::Result<String> {
