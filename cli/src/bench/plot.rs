@@ -18,6 +18,11 @@ const HEADING_HEIGHT: u32 = 40;
 const LEFT: u32 = 76;
 const BELOW: u32 = 34;
 
+/// The line above a panel that says what is what: its height, a dash, and about a letter.
+const LEGEND_AT: i32 = 12;
+const LEGEND_DASH: i32 = 16;
+const LETTER: i32 = 7;
+
 /// Bytes in a MiB.
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -99,6 +104,7 @@ where
 {
     let mut chart = ChartBuilder::on(area)
         .margin(8)
+        .margin_top(22)
         .margin_right(24)
         .x_label_area_size(BELOW)
         .y_label_area_size(LEFT)
@@ -111,26 +117,27 @@ where
         .label_style(("sans-serif", 12))
         .y_desc(name)
         .x_desc("seconds")
-        .x_label_formatter(&|second| format!("{second:.0}"))
+        .x_label_formatter(&|second| short(*second))
         .y_label_formatter(&|value| short(*value))
         .draw()
         .map_err(failed)?;
-    for Line { name, colour, points } in lines.iter().filter(|line| !line.points.is_empty()) {
-        let colour = *colour;
+    for Line { colour, points, .. } in lines {
         let series = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
-        let drawn = chart.draw_series(series).map_err(failed)?;
-        drawn
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour.stroke_width(2)));
+        chart.draw_series(series).map_err(failed)?;
     }
-    if lines.len() > 1 {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.8))
-            .label_font(("sans-serif", 12))
-            .draw()
-            .map_err(failed)?;
+    legend(area, lines)
+}
+
+/// What each line is, above the panel, where it hides none.
+fn legend(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
+    let mut at = i32::try_from(LEFT)?;
+    for Line { name, colour, .. } in lines.iter().filter(|line| !line.points.is_empty()) {
+        let dash = [(at, LEGEND_AT), (at + LEGEND_DASH, LEGEND_AT)];
+        area.draw(&PathElement::new(dash, colour.stroke_width(2))).map_err(failed)?;
+        let text = (at + LEGEND_DASH + 6, LEGEND_AT - 6);
+        let style = ("sans-serif", 12).into_font().color(&BLACK);
+        area.draw(&Text::new(*name, text, style)).map_err(failed)?;
+        at += LEGEND_DASH + 24 + LETTER * i32::try_from(name.len())?;
     }
     Ok(())
 }
@@ -154,7 +161,8 @@ fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
 
 /// A number at an axis.
 fn short(value: f64) -> String {
-    if value >= 10.0 || value == 0.0 { format!("{value:.0}") } else { format!("{value}") }
+    let text = if value >= 10.0 { format!("{value:.0}") } else { format!("{value:.1}") };
+    text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }
 
 /// Drawing into a text fails for want of nothing but a bug in what is drawn.
@@ -176,5 +184,10 @@ mod tests {
         assert_eq!(decades(&[line(&[3.0, 40.0])]), 1.0..100.0);
         assert_eq!(decades(&[line(&[5.0])]), 1.0..10.0);
         assert_eq!(decades(&[line(&[])]).start, 1e6);
+    }
+
+    #[test]
+    fn numbers_at_an_axis_are_short() {
+        assert_eq!([0.0, 0.5, 2.0, 120.4].map(short), ["0", "0.5", "2", "120"]);
     }
 }

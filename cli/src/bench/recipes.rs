@@ -90,11 +90,16 @@ impl Recipe {
 
     /// A Parallel with two branches of one task each.
     fn parallel() -> Self {
-        let branch = json!({ "StartAt": "Add", "States": { "Add": task("bench.add", None) } });
+        let branch = |state: &str| {
+            let mut states = serde_json::Map::new();
+            states.insert(state.to_owned(), task("bench.add", None));
+            json!({ "StartAt": state, "States": states })
+        };
+        let branches = [branch("Left"), branch("Right")];
         let definition = json!({
             "Comment": "Adds one on two branches",
             "StartAt": "Both",
-            "States": { "Both": { "Type": "Parallel", "Branches": [branch, branch], "End": true } },
+            "States": { "Both": { "Type": "Parallel", "Branches": branches, "End": true } },
         });
         Self::new("parallel", definition, 3, &json!({ "n": 0 }), json!([{ "n": 1 }, { "n": 1 }]))
     }
@@ -181,8 +186,8 @@ mod tests {
         let mixed = ["tasks", "parallel", "map", "choice"].map(|name| Recipe::mixed(name));
         let recipes = mixed.into_iter().map(|recipe| recipe.expect("a recipe"));
         for recipe in recipes.chain([Recipe::single(), Recipe::payload(2)]) {
-            let definition = &recipe.definition;
-            assert!(fluxus_machine::Definition::parse(definition).is_ok(), "{definition}");
+            let parsed = fluxus_machine::Definition::parse(&recipe.definition);
+            assert!(parsed.is_ok(), "{}: {parsed:?}", recipe.name);
         }
         assert!(Recipe::mixed("other").is_err());
         assert_eq!(Recipe::payload(2).claim.len(), Recipe::payload(1).claim.len() + KIB);

@@ -17,6 +17,9 @@ use super::target::Bench;
 /// Connections over which the backlog is submitted.
 const SUBMITTERS: u64 = 64;
 
+/// Single claims that run before any is counted, at most.
+const WARM_UP: u64 = 20;
+
 /// The parts that are told apart.
 const ALONE: usize = 0;
 const BESIDE: usize = 1;
@@ -29,24 +32,27 @@ pub(super) async fn run(args: &Tenants, bench: &Bench<'_>) -> anyhow::Result<Rep
     other.put(&recipe).await.context("as the second tenant")?;
     let stop = &bench.stop;
     let unread = Recorder::new(2)?;
-    singles(&other, &recipe, args.singles.min(20), (&unread, ALONE), stop).await?;
+    singles(&other, &recipe, WARM_UP.min(args.singles), (&unread, ALONE), stop, None).await?;
     let recorder = Recorder::new(2)?;
     let measuring = Run::begin(bench, &recorder).await?;
-    singles(&other, &recipe, args.singles, (&recorder, ALONE), stop).await?;
+    let alone = Instant::now();
+    singles(&other, &recipe, args.singles, (&recorder, ALONE), stop, None).await?;
+    let alone = alone.elapsed();
 
     crate::output::note(&format!("submitting a backlog of {} claims", args.backlog));
-    let began = Instant::now();
+    let submitting = Instant::now();
     submit(&crowd, &recipe, args.backlog, stop).await?;
-    let submitting = began.elapsed();
-    let began = Instant::now();
-    singles(&other, &recipe, args.singles, (&recorder, BESIDE), stop).await?;
-    let lasted = crowd.has_open().await?;
-    let beside = began.elapsed();
+    let submitting = submitting.elapsed();
+    let beside = Instant::now();
+    singles(&other, &recipe, args.singles, (&recorder, BESIDE), stop, Some(&crowd)).await?;
+    let beside = beside.elapsed();
     let run = measuring.end(&recorder, vec![recipe.transitions; 2]).await?;
 
-    let part = |(name, counted): (&str, &Counted)| Part::new(name.to_owned(), counted, beside);
     let names = ["claims alone", "claims beside the backlog"];
-    let parts: Vec<Part> = names.into_iter().zip(&run.parts).map(part).collect();
+    let parts = names.into_iter().zip(&run.parts).zip([alone, beside]);
+    let parts: Vec<Part> =
+        parts.map(|((name, counted), took)| Part::new(name.to_owned(), counted, took)).collect();
+    let counted = run.parts.get(BESIDE).map_or(0, Counted::ended);
     let delay = |of: fn(&Part) -> f64| of(&parts[BESIDE]) - of(&parts[ALONE]);
     let figures = vec![
         Figure::new("delay at p50", delay(|part| part.latency.p50_ms), "ms"),
@@ -59,24 +65,30 @@ pub(super) async fn run(args: &Tenants, bench: &Bench<'_>) -> anyhow::Result<Rep
     report.figures = figures;
     // What is spent is mostly the backlog's, whose claims are not counted.
     report.spent = None;
-    if !lasted && !stop.is_cancelled() {
-        crate::output::note(
-            "the backlog was worked off before the last single claim: say a larger --backlog",
-        );
+    if counted < args.singles && !stop.is_cancelled() {
+        crate::output::note(&format!(
+            "the backlog was worked off after {counted} single claims: say a larger --backlog"
+        ));
     }
     Ok(report)
 }
 
-/// Claims one after another.
+/// Claims one after another, as long as somebody else's are open, if so wished.
 async fn singles(
     client: &Client,
     recipe: &Recipe,
     claims: u64,
     (recorder, part): (&Recorder, usize),
     stop: &CancellationToken,
+    beside: Option<&Client>,
 ) -> anyhow::Result<()> {
     for _ in 0..claims {
         if stop.is_cancelled() {
+            break;
+        }
+        if let Some(beside) = beside
+            && !beside.has_open().await?
+        {
             break;
         }
         let began = Instant::now();
