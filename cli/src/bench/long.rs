@@ -31,7 +31,7 @@ pub(super) async fn run(args: &Long, bench: &Bench<'_>) -> anyhow::Result<Report
         let both = all.with(&recorder);
         clients(client, &mix, amount, args.concurrency, &both, stop).await?;
         let took = began.elapsed();
-        if let Some(counted) = recorder.parts().first() {
+        if let Some(counted) = recorder.parts().first().filter(|counted| counted.ended() > 0) {
             let mut part = Part::new(format!("to {}", first + counted.ended()), counted, took);
             if let Some(meter) = &bench.meter {
                 part.tables = Some(Tables::of(&meter.tables().await?));

@@ -84,13 +84,15 @@ pub(super) fn svg(report: &Report) -> anyhow::Result<String> {
         let areas = root.split_evenly((panels as usize, 1));
         let until = samples.last().map_or(1.0, |one| one.at_s);
         for (at, area) in areas.iter().enumerate() {
-            match at {
-                0 => panel(area, "claims/s", until, from_zero(&throughput), &throughput)?,
+            let drawn = match at {
+                0 => panel(area, "claims/s", until, from_zero(&throughput), &throughput),
                 1 => {
-                    panel(area, "latency, ms", until, decades(&latencies).log_scale(), &latencies)?
+                    let range = decades(&latencies).log_scale();
+                    panel(area, "latency, ms", until, range, &latencies)
                 }
-                _ => panel(area, "memory, MiB", until, from_zero(&memory), &memory)?,
-            }
+                _ => panel(area, "memory, MiB", until, from_zero(&memory), &memory),
+            };
+            drawn?;
         }
         root.present().map_err(failed)?;
     }

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_recipe_is_valid() {
-        let mixed = ["tasks", "parallel", "map", "choice"].map(|name| Recipe::mixed(name));
+        let mixed = ["tasks", "parallel", "map", "choice"].map(Recipe::mixed);
         let recipes = mixed.into_iter().map(|recipe| recipe.expect("a recipe"));
         for recipe in recipes.chain([Recipe::single(), Recipe::payload(2)]) {
             let parsed = fluxus_machine::Definition::parse(&recipe.definition);

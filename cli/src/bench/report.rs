@@ -210,7 +210,8 @@ impl Measuring<'_> {
         let parts = recorder.parts();
         let ended = parts.iter().map(Counted::ended).sum();
         let spent = match (&self.bench.meter, self.before) {
-            (Some(meter), Some(before)) => {
+            // Of nothing there is no share.
+            (Some(meter), Some(before)) if ended > 0 => {
                 let all = self::transitions(&parts, &transitions);
                 Some(meter.read().await?.since(&before, ended, all))
             }
