@@ -62,7 +62,7 @@ pub struct ClaimRow {
     pub recipe_version: Option<i32>,
     /// The client's own name for the request.
     pub idempotency_key: Option<String>,
-    /// 0 to 9; higher goes first.
+    /// 0 to 9; among the tenant's claims higher goes first.
     pub priority: u8,
     /// When it ends as `TIMED_OUT` if nothing ended it before.
     pub deadline: Option<Timestamp>,
