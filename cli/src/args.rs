@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::aws::{deploy, destroy, invoke, logs, status};
 use crate::output::Format;
 use crate::{
-    bench, claim, completions, cost, dev, exit, export, fluxling, migrate, recipe, retention,
+    bench, claim, completions, cost, dev, dlq, exit, export, fluxling, migrate, recipe, retention,
     serve, simulate, task,
 };
 
@@ -108,6 +108,9 @@ pub enum Command {
     /// Answer for a task by its token: callbacks and outside workers
     #[command(subcommand)]
     Task(task::Command),
+    /// See to dead letters: messages that nobody could handle
+    #[command(subcommand, visible_alias = "dead-letters")]
+    Dlq(dlq::Command),
     /// Put recipes, check them, draw them
     #[command(subcommand, visible_alias = "recipes")]
     Recipe(recipe::Command),

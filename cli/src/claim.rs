@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod history;
 pub mod list;
+pub mod operate;
 pub mod show;
 pub mod submit;
 pub mod watch;
@@ -40,6 +41,12 @@ Example:
 
 With --output json all strands and all decisions are there, each with its candidates and scores.")]
     Explain(OneClaim),
+    /// Let a claim that failed, was aborted or timed out go on from the states that failed
+    Redrive(operate::Redrive),
+    /// Have a claim's task tried again, or send again what nobody could handle
+    Retry(operate::Retry),
+    /// End the task that a claim waits for by hand, with an output
+    Skip(operate::Skip),
     /// End a claim now, as ABORTED
     Cancel(cancel::Args),
 }
@@ -64,6 +71,9 @@ pub async fn run(command: &Command, client: &Client, printer: Printer) -> anyhow
         Command::Watch(args) => watch::run(args, client, printer).await,
         Command::History(args) => history::run(args, client, printer).await,
         Command::Explain(args) => explain_claim(args, client, printer).await,
+        Command::Redrive(args) => operate::redrive(args, client, printer).await,
+        Command::Retry(args) => operate::retry(args, client, printer).await,
+        Command::Skip(args) => operate::skip(args, client, printer).await,
         Command::Cancel(args) => cancel::run(args, client, printer).await,
     }
 }

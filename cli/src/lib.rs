@@ -1,6 +1,6 @@
 //! The command line of Fluxus.
 //!
-//! `claim`, `task`, `recipe`, `fluxling` and `export` speak REST ([`client`]) and print what the API answers:
+//! `claim`, `task`, `dlq`, `recipe`, `fluxling` and `export` speak REST ([`client`]) and print what the API answers:
 //! with `--output json` its document unchanged, else a text made for reading ([`output`]).
 //! `deploy`, `destroy`, `status`, `logs` and `invoke` work on AWS ([`aws`]).
 //! `recipe validate`, `recipe render FILE`, `simulate` and `completions` need no server; `dev` and
@@ -14,6 +14,7 @@ pub mod client;
 pub mod completions;
 pub mod cost;
 pub mod dev;
+pub mod dlq;
 pub mod exit;
 pub mod explain;
 pub mod export;
@@ -74,6 +75,9 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Task(command) => {
             task::run(command, &Client::new(&cli.global)?, printer).await.map(ExitCode::from)
+        }
+        Command::Dlq(command) => {
+            dlq::run(command, &Client::new(&cli.global)?, printer).await.map(ExitCode::from)
         }
         Command::Recipe(command) => {
             recipe::run(command, &cli.global, printer).await.map(ExitCode::from)

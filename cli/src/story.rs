@@ -135,7 +135,9 @@ impl Story {
             Kind::ExecutionFailed => (BAD, format!("FAILED{lasted}{}", failure(event))),
             Kind::ExecutionTimedOut => (BAD, format!("TIMED_OUT{lasted}{}", failure(event))),
             Kind::ExecutionAborted => (UNSURE, format!("ABORTED{lasted}{}", failure(event))),
-            Kind::ExecutionRedriven => (PLAIN, "redriven".into()),
+            Kind::ExecutionRedriven => (PLAIN, "goes on: redriven".into()),
+            Kind::TaskRetried => (UNSURE, format!("tried again by hand{}", by_hand(event))),
+            Kind::TaskSkipped => (UNSURE, format!("ended by hand{}", by_hand(event))),
 
             Kind::PassStateEntered => (DIM, "passed through".into()),
             Kind::ChoiceStateEntered => (DIM, "decides what comes next".into()),
@@ -259,6 +261,15 @@ fn evaluated(event: &HistoryEvent) -> String {
         (None, Some(reason)) => format!("evaluated: {reason}"),
         (None, None) => format!("evaluated{}", failure(event)),
     }
+}
+
+/// Who did it, and why.
+fn by_hand(event: &HistoryEvent) -> String {
+    let details = event.details.get(event.kind.details_field());
+    let said = |name: &str| details.and_then(|details| details[name].as_str());
+    let by = said("by").map(|by| format!(", by {by}")).unwrap_or_default();
+    let reason = said("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{by}{reason}")
 }
 
 fn delegated(event: &HistoryEvent, failures: u32) -> (Style, String) {

@@ -56,6 +56,129 @@ pub struct Cancel {
     pub cause: Option<String>,
 }
 
+/// A task is to be tried again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// The strand whose task it is; needed where several wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchId>,
+    /// Who asks for it; the history names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why, in words; for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A task is to end by hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Skip {
+    /// The strand whose task it is; needed where several wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchId>,
+    /// What counts as come of the task.
+    #[schema(value_type = Value)]
+    pub output: Value,
+    /// Who asks for it; the history names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why, in words; for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A claim goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Redriven {
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// How often it will have been redriven then.
+    pub redrive_count: u32,
+}
+
+/// What is done about a claim that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SeenTo {
+    /// The claim.
+    pub claim_id: ClaimId,
+    /// Strands that it is done to.
+    pub branches: Vec<BranchId>,
+    /// Messages that are sent again, because nobody could handle them before.
+    pub messages: u64,
+}
+
+/// A message that nobody could handle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetter {
+    /// The queue it was in.
+    pub queue: String,
+    /// Names it in that queue.
+    pub message_id: String,
+    /// The claim it is about, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_id: Option<ClaimId>,
+    /// Why it is dead.
+    pub reason: String,
+    /// How often it was received.
+    pub receive_count: u32,
+    /// When it was sent.
+    #[schema(value_type = String, format = DateTime)]
+    pub sent_at: Timestamp,
+    /// When it was given up, as far as that is known.
+    #[schema(value_type = String, format = DateTime)]
+    pub dead_at: Timestamp,
+    /// The times it was received, the first one first, as far as they are known.
+    pub attempts: Vec<DeliveryAttempt>,
+    /// The message; only where one letter is asked for. JSON, or a text that is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    pub body: Option<Value>,
+}
+
+/// One time that a message was received and not dealt with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryAttempt {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Why it was not dealt with, where the receiver said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// A page of dead letters, queue by queue, the oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetterPage {
+    /// The letters.
+    pub letters: Vec<DeadLetter>,
+    /// Where the next page begins; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// Which dead letters of a queue.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhichLetters {
+    /// These; others are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub message_ids: Vec<String>,
+    /// All of the queue: instead of naming them.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// What became of dead letters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LettersHandled {
+    /// The queue.
+    pub queue: String,
+    /// How many those were.
+    pub count: u64,
+}
+
 /// A callback's output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! `fluxus claim list`.
 
 use fluxus_schema::api::ClaimPage;
+use fluxus_schema::claim::{Stuck, StuckReason};
 use fluxus_schema::limits::{DEFAULT_PAGE, MAX_PAGE};
 use fluxus_schema::{ClaimId, ClaimStatus, Timestamp};
 
@@ -17,6 +18,7 @@ use crate::table::{Cell, Column, Table};
 Examples:
   fluxus claim list --status FAILED,TIMED_OUT
   fluxus claim list --type order.placed --received-from 2026-11-23T00:00:00Z
+  fluxus claim list --stuck
   fluxus claim list --attribute region=eu --attribute tier=gold --all --output json
 
 Times are RFC 3339, or a span back from now such as 90s, 15m, 24h or 7d.")]
@@ -46,6 +48,13 @@ pub struct Args {
     /// Only claims with this attribute; all of them, where given several times
     #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = super::submit::parse_pair)]
     pub attributes: Vec<(String, String)>,
+    /// Only claims that wait longer than they should, with what holds them up
+    #[arg(long)]
+    pub stuck: bool,
+    /// With --stuck: count a claim as stuck after this time, whatever it waits for, such as 30s or 2h
+    // By itself 5 minutes for what should have happened, 30 for a task without a timeout.
+    #[arg(long, value_name = "SPAN", requires = "stuck", value_parser = parse_span)]
+    pub stuck_after: Option<u32>,
     /// At most this many claims
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PAGE,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAGE)))]
@@ -78,10 +87,14 @@ pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Resu
             continue;
         }
         none = false;
-        printer.text(&render(&page, now(), printer.width))?;
+        let text = match args.stuck {
+            true => render_stuck(&page, now(), printer.width),
+            false => render(&page, now(), printer.width),
+        };
+        printer.text(&text)?;
     }
     if none {
-        note("No such claims.");
+        note(if args.stuck { "No claim is stuck." } else { "No such claims." });
     }
     pages.say_where_to_go_on();
     Ok(Exit::Ok)
@@ -99,6 +112,10 @@ fn page<'a>(args: &Args, client: &'a Client) -> Result<Call<'a>, Usage> {
         .query_opt("parent", args.parent.map(|id| id.to_string()).as_deref())
         .query_opt("received_from", time(args.received_from).as_deref())
         .query_opt("received_to", time(args.received_to).as_deref());
+    if args.stuck {
+        let after = args.stuck_after.map(|seconds| seconds.to_string());
+        call = call.query("stuck", "true").query_opt("stuck_after", after.as_deref());
+    }
     for status in &args.status {
         call = call.query("status", status.as_str());
     }
@@ -131,6 +148,60 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     })?;
     let ago_ms = count.saturating_mul(unit_ms);
     Ok(Timestamp::from_millis(now().as_millis().saturating_sub(ago_ms)))
+}
+
+/// A span in whole seconds: a number with a unit.
+fn parse_span(text: &str) -> Result<u32, String> {
+    let wrong = || format!("`{text}` is no span such as 30s, 15m, 2h or 1d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let unit_s = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    count.checked_mul(unit_s).ok_or_else(wrong)
+}
+
+/// What holds claims up, and what to do about it.
+fn render_stuck(page: &ClaimPage, now: Timestamp, width: Option<usize>) -> String {
+    let mut table = Table::new(&[
+        Column::whole("CLAIM"),
+        Column::text("TYPE"),
+        Column::number("FOR"),
+        Column::text("STATE"),
+        Column::text("STUCK BECAUSE"),
+    ]);
+    for claim in &page.claims {
+        let Some(stuck) = &claim.stuck else { continue };
+        let branch = stuck.branch.as_ref().filter(|branch| !branch.is_root());
+        let state = stuck.state.as_deref().unwrap_or("-");
+        let place = branch.map_or_else(|| state.to_owned(), |branch| format!("{branch} {state}"));
+        table.row(vec![
+            Cell::from(claim.claim_id.to_string()),
+            Cell::from(claim.claim_type.as_str()),
+            Cell::from(span(now.since(stuck.since))),
+            Cell::from(place),
+            Cell::from(because(stuck)),
+        ]);
+    }
+    table.render(width)
+}
+
+fn because(stuck: &Stuck) -> String {
+    let capability = stuck.capability.as_ref().map_or("?", |capability| capability.as_str());
+    let detail = stuck.detail.as_deref().unwrap_or_default();
+    match stuck.reason {
+        StuckReason::DeadLetter => format!("a message is a dead letter: {detail}"),
+        StuckReason::NoFluxling => format!("no fluxling offers `{capability}`"),
+        StuckReason::NoAnswer => format!("no answer from whoever has `{capability}`"),
+        StuckReason::NotBegun => "nobody took it up".to_owned(),
+        StuckReason::TimerOverdue => "its time is over, and nobody told it".to_owned(),
+        StuckReason::NotJoined => "its branches have ended, and nobody told it".to_owned(),
+        StuckReason::NotSent => format!("a message for `{detail}` was never sent"),
+    }
 }
 
 fn render(page: &ClaimPage, now: Timestamp, width: Option<usize>) -> String {

@@ -1,5 +1,6 @@
 //! `fluxus claim show`, and how a claim looks.
 
+use fluxus_schema::claim::RedriveStatus;
 use fluxus_schema::{Claim, Timestamp};
 use serde_json::Value;
 
@@ -29,6 +30,19 @@ pub fn render(claim: &Claim, now: Timestamp, width: Option<usize>) -> String {
         None => Cell::from(recipe.as_str()),
     });
     let took = claim.ended_at.map(|ended| Cell::from(span(ended.since(claim.received_at))));
+    let redriven = claim.redrive_date.map(|at| {
+        let times = if claim.redrive_count == 1 { "once" } else { "last" };
+        let all = (claim.redrive_count > 1).then(|| format!(", {} times", claim.redrive_count));
+        let at = absolute_and_relative(at, now);
+        Cell::from(format!("{times}, {at}{}", all.unwrap_or_default()))
+    });
+    let redrive = claim.redrive_status.map(|status| match status {
+        RedriveStatus::Redrivable => Cell::from("possible: `fluxus claim redrive`"),
+        RedriveStatus::NotRedrivable => {
+            let reason = claim.redrive_status_reason.as_deref().unwrap_or("unknown");
+            Cell::from(format!("not possible: {reason}"))
+        }
+    });
     let mut all = vec![
         ("Claim", Some(Cell::from(claim.claim_id.to_string()))),
         ("Type", Some(Cell::from(claim.claim_type.as_str()))),
@@ -44,6 +58,8 @@ pub fn render(claim: &Claim, now: Timestamp, width: Option<usize>) -> String {
         ("Priority", (claim.priority != 0).then(|| Cell::from(claim.priority.to_string()))),
         ("Idempotency key", text(&claim.idempotency_key)),
         ("Error", text(&claim.error)),
+        ("Redriven", redriven),
+        ("Redrive", redrive),
     ];
     for (key, value) in &claim.attributes {
         all.push(("Attribute", Some(Cell::from(format!("{key} = {value}")))));

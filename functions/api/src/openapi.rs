@@ -49,6 +49,7 @@ pub(crate) use problems;
         (name = "tasks", description = "Answers of outside workers and callbacks"),
         (name = "recipes", description = "State machines in Amazon States Language"),
         (name = "fluxlings", description = "Workers and how they fare"),
+        (name = "dead-letters", description = "Messages that nobody could handle"),
         (name = "operation", description = "Health, metrics, this document"),
     ),
 )]

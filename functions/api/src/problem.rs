@@ -79,10 +79,16 @@ kinds! {
     FluxlingDoesNotExist 404 "fluxling-does-not-exist" "The fluxling does not exist",
     /// Step Functions: `TaskDoesNotExist`.
     TaskDoesNotExist 404 "task-does-not-exist" "No task waits with this token",
+    /// No such dead letter in the queue.
+    DeadLetterDoesNotExist 404 "dead-letter-does-not-exist" "The dead letter does not exist",
     /// The path is there, but not for this method.
     MethodNotAllowed 405 "method-not-allowed" "The method is not allowed here",
     /// The claim cannot be cancelled any more.
     ClaimHasEnded 409 "claim-has-ended" "The claim has ended",
+    /// Step Functions: `ExecutionNotRedrivable`.
+    ClaimNotRedrivable 409 "claim-not-redrivable" "The claim cannot be redriven",
+    /// No task of the claim waits, or several do and none is named.
+    NothingToHandle 409 "nothing-to-handle" "Nothing of the claim can be handled so",
     /// The body is larger than its bound.
     BodyTooLarge 413 "body-too-large" "The body is too large",
     /// The body is not said to be JSON.

@@ -2,12 +2,14 @@
 
 mod activities;
 mod claims;
+mod dead_letters;
 mod explain;
 mod export;
 mod fluxlings;
 mod health;
 mod history;
 mod metrics;
+mod operate;
 mod recipes;
 mod tasks;
 
@@ -30,6 +32,13 @@ pub fn router(app: App) -> Router {
         .routes(routes!(claims::submit, claims::list))
         .routes(routes!(claims::read))
         .routes(routes!(claims::cancel))
+        .routes(routes!(operate::redrive))
+        .routes(routes!(operate::retry))
+        .routes(routes!(operate::skip))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::read))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(dead_letters::purge))
         .routes(routes!(history::history))
         .routes(routes!(explain::explain))
         .routes(routes!(export::export))

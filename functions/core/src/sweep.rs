@@ -8,7 +8,7 @@ use fluxus_queue::{DeadLetter, Outgoing, QueueName};
 use fluxus_schema::message::{CoreMessage, TaskMessage, TaskReport};
 use fluxus_schema::{Capability, Tenant, Timestamp};
 use fluxus_store::branch::Unserved;
-use fluxus_store::{BranchKey, Message, TimerRow, branch, timer};
+use fluxus_store::{BranchKey, DeadMessage, Message, TimerRow, branch, timer};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -151,6 +151,12 @@ impl Core {
             return Ok(0);
         }
         let answers = answers(&letters, &self.0.registry, self.core_queue())?;
+        let own = letters.iter().filter(|letter| letter.queue == *self.core_queue());
+        let own: Vec<_> = own.filter_map(dead_message).collect();
+        if !own.is_empty() {
+            let session = self.store().session().await?;
+            fluxus_store::dead_message::note(&session, &own).await?;
+        }
         if !answers.is_empty() {
             queue.send(answers).await?;
         }
@@ -198,7 +204,7 @@ pub(crate) fn answers(
     core_queue: &QueueName,
 ) -> Result<Vec<Outgoing>, CoreError> {
     let mut answers = Vec::new();
-    for letter in letters {
+    for letter in letters.iter().filter(|letter| letter.queue != *core_queue) {
         match serde_json::from_str::<TaskMessage>(&letter.body) {
             Ok(task) => {
                 let cause = format!(
@@ -225,7 +231,7 @@ pub(crate) fn answers(
                 letter = %letter.id,
                 reason = letter.reason,
                 error = chain(&error),
-                "a dead letter that is no task: look at it, then redrive or purge it"
+                "a dead letter that is no task: look at it with `fluxus dlq show`"
             ),
         }
     }
@@ -254,6 +260,34 @@ pub(crate) fn questions(
         }
     }
     Ok(messages)
+}
+
+/// What is noted of a message that the core itself could not handle: its claim waits for it.
+fn dead_message(letter: &DeadLetter) -> Option<DeadMessage> {
+    let about = serde_json::from_str::<CoreMessage>(&letter.body).ok();
+    let Some((claim_id, branch_id)) = about.and_then(|message| message.about()) else {
+        tracing::error!(
+            letter = %letter.message_id,
+            reason = letter.reason,
+            "a dead letter of the core's that names no claim: `fluxus dlq show` tells more"
+        );
+        return None;
+    };
+    tracing::error!(
+        claim = %claim_id,
+        letter = %letter.message_id,
+        reason = letter.reason,
+        "a claim is stuck: `fluxus claim retry` sends the message again, once its cause is mended"
+    );
+    Some(DeadMessage {
+        claim_id,
+        message_id: letter.message_id.0.clone(),
+        branch_id,
+        body: letter.body.clone(),
+        reason: letter.reason.clone(),
+        receive_count: letter.receive_count,
+        dead_at: Timestamp::from_millis(letter.dead_at_ms),
+    })
 }
 
 pub(crate) fn before(now: Timestamp, earlier: Duration) -> Timestamp {

@@ -111,6 +111,12 @@ async fn receive(core: &Core, wait: Duration, shutdown: &CancellationToken) {
         Ok(batch) if batch.is_empty() => {}
         Ok(batch) => {
             let handled = core.handle(batch).await;
+            // Kept for whoever looks at the dead letter that comes of it, in the end.
+            if !handled.failed.is_empty()
+                && let Err(error) = queue.note_failures(core.core_queue(), &handled.failed).await
+            {
+                tracing::debug!(error = chain(&error), "cannot note why messages failed");
+            }
             if !handled.deleted
                 && let Err(error) = queue.delete(core.core_queue(), &handled.done).await
             {

@@ -286,6 +286,39 @@ async fn restored(
     Ok(rows)
 }
 
+/// The document of the root branch of a claim that ended without success, as long as it is kept.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn kept_root(
+    on: &impl Connection,
+    claim_id: ClaimId,
+) -> Result<Option<String>, StoreError> {
+    const ROOT: &str = "-- find a kept root branch
+        SELECT claim_id, branch_id, state::text FROM branch
+         WHERE claim_id = $1 AND branch_id = '/' AND status = 'ENDED'";
+    let rows = on.query(ROOT, &[(&claim_id.0, Type::UUID)]).await?;
+    let state = |row| Columns::new(row, "branch", &["claim_id", "branch_id"]).get("state");
+    let mut state: Option<String> = rows.first().map(state).transpose()?;
+    let slots = state.iter_mut().map(|state| (claim_id, Slot::Own(state)));
+    payload::restore(on, slots.collect()).await?;
+    Ok(state)
+}
+
+/// Every branch of the claim that has not ended, by id.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn open(on: &impl Connection, claim_id: ClaimId) -> Result<Vec<BranchRow>, StoreError> {
+    const WAITING: &str = concat!(
+        "-- list waiting branches\nSELECT ",
+        branch_columns!(),
+        " FROM branch WHERE claim_id = $1 AND status <> 'ENDED' ORDER BY branch_id"
+    );
+    let rows = on.query(WAITING, &[(&claim_id.0, Type::UUID)]).await?;
+    restored(on, rows.iter().map(BranchRow::read).collect::<Result<_, _>>()?).await
+}
+
 /// Forgets the branches of claims that ended before `over` and are kept to be redriven; of so many
 /// claims at most. How many rows those were.
 ///
@@ -314,14 +347,6 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; safe to try again.
     pub async fn waiting(&self, claim_id: ClaimId) -> Result<Vec<BranchRow>, StoreError> {
-        const WAITING: &str = concat!(
-            "-- list waiting branches\nSELECT ",
-            branch_columns!(),
-            " FROM branch WHERE claim_id = $1 AND status <> 'ENDED' ORDER BY branch_id"
-        );
-        let session = self.session().await?;
-        let rows = session.query(WAITING, &[(&claim_id.0, Type::UUID)]).await?;
-        let rows = rows.iter().map(BranchRow::read).collect::<Result<_, _>>()?;
-        restored(&session, rows).await
+        open(&self.session().await?, claim_id).await
     }
 }

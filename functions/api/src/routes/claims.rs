@@ -1,18 +1,22 @@
 //! Claims: submitting, reading, listing, cancelling.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use fluxus_schema::api::{Cancel, ClaimPage, Submitted};
+use fluxus_schema::claim::Stuck;
 use fluxus_schema::limits::{DEFAULT_PAGE, MAX_CAUSE_CHARS, MAX_ERROR_CHARS, MAX_PAGE};
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{Claim, ClaimId, ClaimStatus, NewClaim, Tenant, Timestamp};
-use fluxus_store::ClaimFilter;
+use fluxus_store::{ClaimFilter, StuckSince};
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::App;
+use crate::entropy;
 use crate::extract::{Caller, Document, Params, Segment, invalid};
 use crate::headers;
 use crate::observe::about_claim;
@@ -125,6 +129,7 @@ pub(crate) async fn read(
 pub(crate) async fn find(app: &App, tenant: &Tenant, id: ClaimId) -> Result<Claim, Refusal> {
     about_claim(id);
     let found = app.store().claim(tenant, id).await?;
+    let found = found.map(|claim| claim.with_redrive_status(entropy::now()));
     found.ok_or_else(|| Refusal::new(Kind::ClaimDoesNotExist, format!("there is no claim {id}")))
 }
 
@@ -145,6 +150,10 @@ pub(crate) async fn find(app: &App, tenant: &Tenant, id: ClaimId) -> Result<Clai
          description = "Received at this time or later (RFC 3339)"),
         ("received_to" = Option<String>, Query, format = DateTime,
          description = "Received before this time (RFC 3339)"),
+        ("stuck" = Option<bool>, Query,
+         description = "With `true`, only claims that wait longer than they should; each says why"),
+        ("stuck_after" = Option<u32>, Query,
+         description = "Seconds after which a claim counts as stuck, whatever it waits for"),
         ("attribute.KEY" = Option<String>, Query,
          description = "With this attribute; KEY is its key"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
@@ -159,8 +168,9 @@ pub(crate) async fn list(
     mut params: Params,
 ) -> Result<Json<ClaimPage>, Refusal> {
     let limit = params.limit(DEFAULT_PAGE, MAX_PAGE)?;
+    let mut stuck = stuck(&app, &tenant, &mut params).await?;
     let filter = ClaimFilter {
-        among: None,
+        among: stuck.as_ref().map(|stuck| stuck.keys().copied().collect()),
         tenant,
         claim_type: params.one("type")?,
         status: statuses(&mut params)?,
@@ -178,9 +188,44 @@ pub(crate) async fn list(
     let mut claims = app.store().list_claims(&filter).await?;
     let more = claims.len() > limit as usize;
     claims.truncate(limit as usize);
+    let now = entropy::now();
+    let claims: Vec<Claim> = claims
+        .into_iter()
+        .map(|claim| {
+            let stuck = stuck.as_mut().and_then(|stuck| stuck.remove(&claim.claim_id));
+            Claim { stuck, ..claim.with_redrive_status(now) }
+        })
+        .collect();
     let last = claims.last().filter(|_| more);
     let next_cursor = last.map(|claim| crate::cursor::seal(LIST, claim.claim_id));
     Ok(Json(ClaimPage { claims, next_cursor }))
+}
+
+/// The claims that are stuck, where those are asked for.
+async fn stuck(
+    app: &App,
+    tenant: &Tenant,
+    params: &mut Params,
+) -> Result<Option<HashMap<ClaimId, Stuck>>, Refusal> {
+    let wanted: bool = params.one("stuck")?.unwrap_or(false);
+    let after: Option<u32> = params.one("stuck_after")?;
+    if !wanted {
+        return match after {
+            Some(_) => Err(invalid("stuck_after", "goes with `stuck=true`")),
+            None => Ok(None),
+        };
+    }
+    let now = entropy::now();
+    let since = after.map_or_else(
+        || StuckSince::usual(now),
+        |seconds| {
+            let ms = now.as_millis().saturating_sub(i64::from(seconds) * 1_000);
+            let since = Timestamp::from_millis(ms);
+            StuckSince { overdue: since, unanswered: since }
+        },
+    );
+    let found = app.store().stuck_claims(Some(tenant), since).await?;
+    Ok(Some(found.into_iter().map(|one| (one.claim_id, one.stuck)).collect()))
 }
 
 fn statuses(params: &mut Params) -> Result<Vec<ClaimStatus>, Refusal> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::extract::State;
 use fluxus_queue::{Depth, QueueName};
 use fluxus_schema::Tenant;
+use fluxus_schema::claim::StuckReason;
 use fluxus_schema::fluxling::Fluxling;
-use fluxus_store::Metrics;
 use fluxus_store::metrics::ClaimCount;
+use fluxus_store::{Metrics, StuckClaim, StuckSince};
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
 
@@ -36,6 +37,8 @@ pub(crate) async fn metrics(
     let metrics = app.store().metrics(entropy::now()).await?;
     let fluxlings = app.store().fluxlings(&tenant).await?;
     claims(&metrics, &tenant, &mut text);
+    let stuck = app.store().stuck_claims(Some(&tenant), StuckSince::usual(entropy::now())).await?;
+    stuck_claims(&stuck, &mut text);
     backlog(&metrics, &mut text);
     depths(&queues(&app, &fluxlings).await?, &mut text);
     load(&fluxlings, &mut text);
@@ -66,6 +69,16 @@ fn claims(metrics: &Metrics, tenant: &Tenant, text: &mut Exposition) {
     for count in metrics.unserved.iter().filter(|count| count.tenant == *tenant) {
         let labels = [("tenant", count.tenant.as_str()), ("capability", count.capability.as_str())];
         text.sample(UNSERVED, &labels, count.count as f64);
+    }
+}
+
+/// Claims that wait longer than they should, by what holds them up.
+fn stuck_claims(stuck: &[StuckClaim], text: &mut Exposition) {
+    const STUCK: &str = "fluxus_claims_stuck";
+    text.family(STUCK, "gauge", "Claims that wait longer than they should, by the reason.");
+    for reason in StuckReason::ALL {
+        let count = stuck.iter().filter(|one| one.stuck.reason == reason).count();
+        text.sample(STUCK, &[("reason", reason.as_str())], count as f64);
     }
 }
 
