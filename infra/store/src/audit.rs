@@ -126,6 +126,10 @@ async fn check(
         for branch in &branches {
             story.check_branch(branch, &mut note);
         }
+        // A claim that was redriven has been counted at each end before.
+        for before in ended::ends_before(&claim, &story) {
+            *ended.entry(claim.tally_name_of(before)).or_default() += 1;
+        }
         if claim.status.has_ended() {
             *ended.entry(claim.tally_name()).or_default() += 1;
             ended::check_left_over(&claim, &branches, &timers, &mut note);

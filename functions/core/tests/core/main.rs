@@ -14,5 +14,6 @@ mod fair;
 mod joins;
 mod lambda;
 mod nested;
+mod operate;
 mod outage;
 mod world;

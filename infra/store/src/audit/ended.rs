@@ -48,6 +48,21 @@ pub(super) fn check_ends(claim: &Facts, story: &Story, note: &mut impl FnMut(Str
     }
 }
 
+/// How the execution ended before it was redriven, each time.
+pub(super) fn ends_before(claim: &Facts, story: &Story) -> Vec<ClaimStatus> {
+    let status = |kind: EventKind| match kind {
+        EventKind::ExecutionFailed => Some(ClaimStatus::Failed),
+        EventKind::ExecutionTimedOut => Some(ClaimStatus::TimedOut),
+        EventKind::ExecutionAborted => Some(ClaimStatus::Aborted),
+        _ => None,
+    };
+    let mut ends: Vec<_> = story.ends().filter_map(status).collect();
+    if claim.status.has_ended() && claim.status != ClaimStatus::Succeeded {
+        ends.pop();
+    }
+    if story.was_redriven() { ends } else { Vec::new() }
+}
+
 fn check_refusal(claim: &Facts, story: &Story, note: &mut impl FnMut(String)) {
     let verdict = story.events().find(|event| event.kind == EventKind::ClaimEvaluated);
     let Some(verdict) = verdict else { return };

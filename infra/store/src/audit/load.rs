@@ -34,7 +34,12 @@ pub(super) struct Facts {
 impl Facts {
     /// What its end is counted under.
     pub(super) fn tally_name(&self) -> String {
-        tally_name(&self.tenant, &self.claim_type, self.status.as_str())
+        self.tally_name_of(self.status)
+    }
+
+    /// What an end as this is counted under.
+    pub(super) fn tally_name_of(&self, status: ClaimStatus) -> String {
+        tally_name(&self.tenant, &self.claim_type, status.as_str())
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::load::{Branch, Part};
+use crate::branch::BranchStatus;
 use crate::error::StoreError;
 
 /// One event, with its details at hand.
@@ -72,6 +73,9 @@ struct Strand {
 pub(super) struct Story {
     steps: Vec<Step>,
     strands: BTreeMap<BranchId, Strand>,
+    /// Whether the execution went on after an end: what was cut off by then made a step that recorded
+    /// nothing, and so did what waited for its turn to go on.
+    was_redriven: bool,
 }
 
 #[derive(Debug)]
@@ -129,6 +133,17 @@ impl Story {
         self.steps.iter().flat_map(|step| &step.events)
     }
 
+    /// The ends of the claim's own execution, in order.
+    pub(super) fn ends(&self) -> impl Iterator<Item = EventKind> {
+        let of_root = self.steps.iter().filter(|step| step.branch_id.is_root());
+        of_root.flat_map(|step| &step.events).map(|one| one.kind).filter(|one| one.ends_execution())
+    }
+
+    /// Whether the execution went on after an end.
+    pub(super) fn was_redriven(&self) -> bool {
+        self.was_redriven
+    }
+
     /// The last event of the root branch.
     pub(super) fn last_of_root(&self) -> Option<EventKind> {
         self.strands.get(&BranchId::root()).and_then(|strand| strand.last)
@@ -177,6 +192,8 @@ impl Story {
         let recorded = self.strands.get(branch_id);
         let last = recorded.map_or(0, |strand| strand.revision);
         let silent = recorded.is_some_and(|strand| strand.may_be_silent);
+        // What a failed sibling or the end of the claim cut off is kept, and recorded nothing.
+        let silent = silent || self.was_redriven || branch.status == BranchStatus::Ended;
         if *revision < last || (*revision > last && !silent) {
             note(format!("branch {branch_id} is at revision {revision}; {last} is recorded"));
         }
@@ -187,13 +204,22 @@ impl Story {
         for step in &self.steps {
             let Step { branch_id, revision, at, events } = step;
             let known = self.strands.contains_key(branch_id);
-            let strand = self.strands.entry(branch_id.clone()).or_default();
             let first = u32::from(!branch_id.is_root());
-            if !known && *revision != first {
+            let goes_on = events.iter().any(|event| event.kind == EventKind::ExecutionRedriven);
+            if goes_on && branch_id.is_root() {
+                self.was_redriven = true;
+                for strand in self.strands.values_mut() {
+                    strand.give_up();
+                }
+            }
+            let redriven = self.was_redriven;
+            if !known && *revision != first && !redriven {
                 note(format!("branch {branch_id} begins with revision {revision}, not {first}"));
             }
+            let strand = self.strands.entry(branch_id.clone()).or_default();
             let next = strand.revision.saturating_add(1);
-            let fits = *revision == next || (*revision > next && strand.may_be_silent);
+            let fits =
+                *revision == next || (*revision > next && (strand.may_be_silent || redriven));
             if known && !fits {
                 let before = strand.revision;
                 note(format!("branch {branch_id} goes from revision {before} to {revision}"));
@@ -210,6 +236,13 @@ impl Story {
 }
 
 impl Strand {
+    /// An attempt whose result does not count any more.
+    fn give_up(&mut self) {
+        if let Some(open) = self.attempts.last_mut().filter(|attempt| attempt.result.is_none()) {
+            open.result = Some((EventKind::TaskStateAborted, None));
+        }
+    }
+
     fn take(
         &mut self,
         branch_id: &BranchId,
@@ -218,6 +251,9 @@ impl Strand {
         event: &Recorded,
         note: &mut impl FnMut(String),
     ) {
+        if event.kind == EventKind::TaskRetried {
+            self.give_up();
+        }
         let open = self.attempts.last_mut().filter(|attempt| attempt.result.is_none());
         let here = || format!("{} at {branch_id}#{revision}", event.kind.as_str());
         match (role(event.kind), open) {
@@ -244,7 +280,7 @@ impl Strand {
             (Role::AbortsChildren, _) => self.aborted_children = true,
             (Role::Other, _) => {}
         }
-        if !matches!(event.kind, EventKind::TaskDelegated | EventKind::RetryDelayed) {
+        if !event.kind.is_ours() {
             self.last = Some(event.kind);
         }
         // A heartbeat, and a retry of a state that failed before it began its work, are steps too.
