@@ -16,7 +16,6 @@ use anyhow::Context as _;
 use fluxus_lambda::metrics::{self, level};
 use fluxus_queue::{Depth, Queue, QueueName};
 use fluxus_schema::Timestamp;
-use fluxus_schema::claim::StuckReason;
 use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
 use fluxus_store::{
     Metrics, Retention, Store, StoreError, StuckClaim, StuckSince, clock, fluxling,
@@ -49,6 +48,8 @@ pub struct Observer {
     retention: Option<Duration>,
     /// Capabilities that were missed: a level stands until another is told.
     missed: Mutex<BTreeSet<String>>,
+    /// Reasons for which claims were stuck.
+    reasons: Mutex<BTreeSet<&'static str>>,
 }
 
 /// What was seen.
@@ -99,8 +100,8 @@ pub async fn run() -> Result<(), Error> {
 impl Observer {
     /// Watches over what is in this store and these queues.
     pub fn new(store: Store, queue: Arc<dyn Queue>) -> Self {
-        let (kept_at, missed) = (Mutex::default(), Mutex::default());
-        Self { store, queue, kept_at, retention: None, missed }
+        let (kept_at, missed, reasons) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { store, queue, kept_at, retention: None, missed, reasons }
     }
 
     /// The same, and what ended longer ago than this goes.
@@ -207,10 +208,14 @@ impl Observer {
         }
         let seconds = |age: Option<Duration>| age.unwrap_or_default().as_secs_f64();
         level("StuckClaims", &[], seen.stuck_claims as f64);
-        for reason in StuckReason::ALL {
-            let count = seen.stuck_by_reason.get(reason.as_str()).copied().unwrap_or_default();
-            level("StuckClaims", &[("Reason", reason.as_str())], count as f64);
+        // Each reason is a metric that is paid for, so only those that were seen are told.
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.extend(seen.stuck_by_reason.keys());
+        for reason in reasons.iter() {
+            let count = seen.stuck_by_reason.get(reason).copied().unwrap_or_default();
+            level("StuckClaims", &[("Reason", *reason)], count as f64);
         }
+        drop(reasons);
         level("OldestReceivedAge", &[], seconds(state.oldest_received));
         level("TimersDue", &[], state.timers_due as f64);
         level("TimerLag", &[], seconds(state.timer_lag));

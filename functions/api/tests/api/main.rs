@@ -13,6 +13,7 @@ mod ingest;
 mod intake;
 mod lambda;
 mod openapi;
+mod operate;
 mod operation;
 mod recipes;
 mod security;

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::support::{Api, api, now};
 
 /// A running claim whose root branch waits for a fluxling, delegated to `payments-eu`.
-async fn waiting(api: &Api) -> (ClaimId, TaskToken) {
+pub async fn waiting(api: &Api) -> (ClaimId, TaskToken) {
     let claim_id = api.submit(&json!({"type": "order.placed"})).await;
     api.start(claim_id).await;
     let _submitted = api.messages().await;

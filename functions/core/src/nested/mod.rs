@@ -6,7 +6,7 @@
 //! many statements for many as for one.
 //!
 //! What differs from the service: an execution's ARN is its claim's id, a state machine's ARN is
-//! `recipe:version`; there is no redrive, so outputs say nothing of it; a name is taken for as long
+//! `recipe:version`; outputs say nothing of redrive; an execution that a redriven claim starts is a new one; a name is taken for as long
 //! as its claim is kept, not for 90 days.
 
 mod ask;

@@ -1,0 +1,222 @@
+//! What an operator asks for: stuck claims, redrive, retry, skip, dead letters.
+
+use fluxus_queue::{Burial, Outgoing, Queue as _, QueueName, Receive};
+use fluxus_schema::message::{CORE_QUEUE, CoreMessage};
+use fluxus_schema::{BranchId, ClaimId, HybridTime, Tenant, Timestamp};
+use fluxus_store::{BranchRow, BranchStatus, Changes, End, dead_message};
+use serde_json::json;
+
+use crate::support::{Api, api, now};
+use crate::tasks::waiting;
+
+fn name(queue: &str) -> QueueName {
+    QueueName::new(queue).expect("a name")
+}
+
+/// Ends a started claim as FAILED, with its root branch kept, as the core would.
+async fn fail(api: &Api, claim_id: ClaimId, ended_at: Timestamp) {
+    let at = HybridTime::default().next(now());
+    let state = json!({
+        "id": "/", "revision": 2, "at": at, "events": 3,
+        "status": {
+            "is": "failed", "failure": {"error": "Broken"}, "in_task": true,
+            "resume": {
+                "at": "state",
+                "visit": {"state": "Refund", "input": {}, "entered_at": now(), "entered_event": 2},
+            },
+        },
+    });
+    let _checked: fluxus_machine::Branch = serde_json::from_value(state.clone()).expect("a branch");
+    let root = BranchRow {
+        claim_id,
+        branch_id: BranchId::root(),
+        tenant: Tenant::default(),
+        parent: None,
+        parent_revision: 0,
+        position: 0,
+        revision: 2,
+        status: BranchStatus::Ended,
+        failed: true,
+        state: state.to_string(),
+        unserved: None,
+        changed_at: at,
+    };
+    let end = End {
+        claim_id,
+        status: fluxus_schema::ClaimStatus::Failed,
+        output: None,
+        error: Some("Broken".to_owned()),
+        cause: None,
+        ended_at,
+        delete_branches: false,
+    };
+    api.save(&Changes { insert: vec![root], end: vec![end], ..Changes::default() }).await;
+}
+
+#[tokio::test]
+async fn a_failed_claim_is_redriven() {
+    let api = api().await;
+    let claim_id = api.submit(&json!({"type": "order.placed"})).await;
+    let path = format!("/v1/claims/{claim_id}");
+    let refused = api.post(&format!("{path}/redrive"), &json!({})).await;
+    let refused = refused.problem(409, "claim-not-redrivable");
+    assert_eq!(refused.detail(), "Execution is RUNNING and cannot be redriven");
+    api.start(claim_id).await;
+    fail(&api, claim_id, now()).await;
+    let _submitted = api.messages().await;
+    assert_eq!(api.get(&path).await.expect(200).body["redrive_status"], "REDRIVABLE");
+    for _twice in 0..2 {
+        let answer = api.post(&format!("{path}/redrive"), &json!({})).await.expect(202);
+        assert_eq!(answer.body, json!({"claim_id": claim_id, "redrive_count": 1}));
+    }
+    let redriven = CoreMessage::ClaimRedriven { claim_id, redrive_count: 1 };
+    assert_eq!(api.messages().await, [redriven.clone(), redriven], "the core does it once");
+}
+
+#[tokio::test]
+async fn a_claim_that_cannot_be_redriven_says_why() {
+    let api = api().await;
+    let late = api.submit(&json!({"type": "order.placed"})).await;
+    api.start(late).await;
+    fail(&api, late, Timestamp::from_millis(now().as_millis() - 15 * 24 * 3_600_000)).await;
+    let done = api.submit(&json!({"type": "order.placed"})).await;
+    api.start(done).await;
+    api.end(done).await;
+    for (id, reason) in [
+        (late, "Execution redrivable period exceeded"),
+        (done, "Execution is SUCCEEDED and cannot be redriven"),
+    ] {
+        let answer = api.post(&format!("/v1/claims/{id}/redrive"), &json!({})).await;
+        assert_eq!(answer.problem(409, "claim-not-redrivable").detail(), reason);
+    }
+    let claim = api.get(&format!("/v1/claims/{late}")).await.expect(200).body;
+    assert_eq!(claim["redrive_status"], "NOT_REDRIVABLE");
+    assert_eq!(claim["redrive_status_reason"], "Execution redrivable period exceeded");
+}
+
+#[tokio::test]
+async fn a_task_that_waits_is_retried_or_skipped() {
+    let api = api().await;
+    let (claim_id, _) = waiting(&api).await;
+    let path = format!("/v1/claims/{claim_id}");
+    let body = json!({"by": "ines", "reason": "lost"});
+    let answer = api.post(&format!("{path}/retry"), &body).await.expect(202);
+    assert_eq!(answer.body, json!({"claim_id": claim_id, "branches": ["/"], "messages": 0}));
+    let body = json!({"output": {"paid": true}});
+    api.post(&format!("{path}/skip"), &body).await.expect(202);
+    let (branch_id, revision) = (BranchId::root(), 1);
+    let expected = [
+        CoreMessage::TaskRetried {
+            claim_id,
+            branch_id: branch_id.clone(),
+            revision,
+            by: Some("ines".to_owned()),
+            reason: Some("lost".to_owned()),
+        },
+        CoreMessage::TaskSkipped {
+            claim_id,
+            branch_id,
+            revision,
+            output: json!({"paid": true}).into(),
+            by: None,
+            reason: None,
+        },
+    ];
+    assert_eq!(api.messages().await, expected);
+    let other = json!({"branch": "/1.0", "output": 1});
+    api.post(&format!("{path}/skip"), &other).await.problem(409, "nothing-to-handle");
+    let long = json!({"by": "x".repeat(200)});
+    let answer = api.post(&format!("{path}/retry"), &long).await.problem(422, "invalid-document");
+    assert_eq!(answer.pointers(), ["/by"]);
+    api.end(claim_id).await;
+    api.post(&format!("{path}/retry"), &json!({})).await.problem(409, "claim-has-ended");
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_redriven_and_purged() {
+    let api = api().await;
+    let (claim_id, token) = waiting(&api).await;
+    let failed = CoreMessage::TaskHeartbeat { token };
+    let body = serde_json::to_string(&failed).expect("JSON");
+    for (queue, body) in [(CORE_QUEUE, body.as_str()), ("shop", "no JSON"), ("ingest", "{}")] {
+        api.queue.send(vec![Outgoing::new(name(queue), body)]).await.expect("sends");
+        let request = Receive {
+            max: 1,
+            wait: std::time::Duration::ZERO,
+            visibility: std::time::Duration::from_secs(60),
+        };
+        let received = api.queue.receive(&name(queue), request).await.expect("receives");
+        let burials = received.into_iter().map(|one| Burial::new(one, "poison")).collect();
+        api.queue.bury(&name(queue), burials).await.expect("buries");
+    }
+    let listed = api.get("/v1/dead-letters").await.expect(200).body;
+    let queues: Vec<_> = listed["letters"].as_array().expect("a list").iter().collect();
+    assert_eq!(queues.len(), 2, "of the queues that are known: {listed}");
+    assert_eq!(queues[0]["queue"], "core");
+    assert_eq!(queues[0]["claim_id"], json!(claim_id));
+    let paged = api.get("/v1/dead-letters?limit=1").await.expect(200).body;
+    let cursor = paged["next_cursor"].as_str().expect("a cursor");
+    let rest = api.get(&format!("/v1/dead-letters?limit=1&cursor={cursor}")).await.expect(200).body;
+    assert_eq!(rest["letters"][0]["queue"], "ingest");
+    assert!(rest["next_cursor"].is_null());
+
+    let id = queues[0]["message_id"].as_str().expect("an id");
+    let one = api.get(&format!("/v1/dead-letters/core/{id}")).await.expect(200).body;
+    assert_eq!((&one["body"]["type"], &one["reason"]), (&json!("TaskHeartbeat"), &json!("poison")));
+    assert_eq!(one["attempts"].as_array().map(Vec::len), Some(1));
+    let gone = api.get("/v1/dead-letters/core/999").await;
+    gone.problem(404, "dead-letter-does-not-exist");
+
+    let neither = api.post("/v1/dead-letters/core/purge", &json!({})).await;
+    neither.problem(422, "invalid-document");
+    let these = json!({"message_ids": [id]});
+    let answer = api.post("/v1/dead-letters/core/redrive", &these).await.expect(200);
+    assert_eq!(answer.body, json!({"queue": "core", "count": 1}));
+    assert_eq!(api.messages().await, [failed]);
+    let answer = api.post("/v1/dead-letters/shop/purge", &json!({"all": true})).await.expect(200);
+    assert_eq!(answer.body["count"], 1);
+    let left = api.get("/v1/dead-letters?queue=shop").await.expect(200).body;
+    assert_eq!(left["letters"], json!([]));
+}
+
+#[tokio::test]
+async fn a_stuck_claim_says_what_holds_it_up_and_its_message_is_sent_again() {
+    let api = api().await;
+    let (claim_id, token) = waiting(&api).await;
+    let _fine = waiting(&api).await;
+    let body = serde_json::to_string(&CoreMessage::TaskHeartbeat { token }).expect("JSON");
+    let letter = dead_message::note(
+        &api.store.session().await.expect("a session"),
+        &[fluxus_store::DeadMessage {
+            claim_id,
+            message_id: "7".to_owned(),
+            branch_id: Some(BranchId::root()),
+            body,
+            reason: "the disk is full".to_owned(),
+            receive_count: 5,
+            dead_at: now().plus(std::time::Duration::from_secs(1)),
+        }],
+    );
+    letter.await.expect("notes");
+    let _before = api.messages().await;
+    let stuck = api.get("/v1/claims?stuck=true").await.expect(200).body;
+    let claims = stuck["claims"].as_array().expect("a list");
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0]["claim_id"], json!(claim_id));
+    assert_eq!(claims[0]["stuck"]["reason"], "dead_letter");
+    assert_eq!(claims[0]["stuck"]["detail"], "the disk is full");
+    let text = api.get("/metrics").await.expect(200).text;
+    assert!(text.contains("fluxus_claims_stuck{reason=\"dead_letter\"} 1"), "{text}");
+    // By a bound of one's own, a task without an answer counts too.
+    let soon = api.get("/v1/claims?stuck=true&stuck_after=0").await.expect(200).body;
+    let reasons: Vec<_> = soon["claims"].as_array().expect("a list").iter().collect();
+    assert_eq!(reasons[0]["stuck"]["reason"], "no_answer");
+    assert_eq!(reasons[0]["stuck"]["capability"], "payments.refund");
+
+    let answer = api.post(&format!("/v1/claims/{claim_id}/retry"), &json!({})).await.expect(202);
+    assert_eq!(answer.body["messages"], 1);
+    assert!(matches!(api.messages().await.as_slice(), [CoreMessage::TaskHeartbeat { .. }]));
+    let left = api.get("/v1/claims?stuck=true").await.expect(200).body;
+    assert_eq!(left["claims"], json!([]));
+    api.get("/v1/claims?stuck_after=5").await.problem(400, "invalid-parameter");
+}
