@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::api;
 
-const ROUTES: [&str; 22] = [
+const ROUTES: [&str; 23] = [
     "GET /healthz",
     "GET /metrics",
     "GET /openapi.json",

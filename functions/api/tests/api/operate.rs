@@ -185,19 +185,18 @@ async fn a_stuck_claim_says_what_holds_it_up_and_its_message_is_sent_again() {
     let (claim_id, token) = waiting(&api).await;
     let _fine = waiting(&api).await;
     let body = serde_json::to_string(&CoreMessage::TaskHeartbeat { token }).expect("JSON");
-    let letter = dead_message::note(
-        &api.store.session().await.expect("a session"),
-        &[fluxus_store::DeadMessage {
-            claim_id,
-            message_id: "7".to_owned(),
-            branch_id: Some(BranchId::root()),
-            body,
-            reason: "the disk is full".to_owned(),
-            receive_count: 5,
-            dead_at: now().plus(std::time::Duration::from_secs(1)),
-        }],
-    );
-    letter.await.expect("notes");
+    let letter = fluxus_store::DeadMessage {
+        claim_id,
+        message_id: "7".to_owned(),
+        branch_id: Some(BranchId::root()),
+        body,
+        reason: "the disk is full".to_owned(),
+        receive_count: 5,
+        dead_at: now().plus(std::time::Duration::from_secs(1)),
+    };
+    let session = api.store.session().await.expect("a session");
+    dead_message::note(&session, &[letter]).await.expect("notes");
+    drop(session);
     let _before = api.messages().await;
     let stuck = api.get("/v1/claims?stuck=true").await.expect(200).body;
     let claims = stuck["claims"].as_array().expect("a list");
