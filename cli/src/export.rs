@@ -82,7 +82,7 @@ pub async fn run(args: &Args, client: &Client) -> anyhow::Result<Exit> {
                 breaks = if cursor == before { breaks + 1 } else { 1 };
                 let passing = error.downcast_ref().is_some_and(ClientError::is_passing);
                 if !passing || breaks > MAX_BREAKS {
-                    if let Some(cursor) = cursor {
+                    if let Some(cursor) = cursor.filter(|_| passing) {
                         note(&format!("Go on with: --cursor {cursor}"));
                     }
                     return Err(error);

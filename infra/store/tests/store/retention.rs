@@ -111,7 +111,8 @@ async fn it_goes_in_bounded_steps_and_never_takes_what_is_young() -> Done {
     let retired = store.retire(later(), some).await?;
     assert_eq!((retired.claims, retired.more, days(&retired)), (700, true, vec![]));
     let retired = store.retire(later(), some).await?;
-    assert_eq!((retired.claims, retired.more, days(&retired)), (500, false, vec![PARTITION]));
+    assert_eq!((retired.claims, retired.more), (500, false));
+    assert!(days(&retired).contains(&PARTITION), "{retired:?}");
 
     let ids = told(&store, 1).await?;
     ended(&store, &ids).await?;

@@ -8,16 +8,16 @@ mod node;
 mod position;
 mod yaml;
 
-use fluxus_schema::limits::{MAX_DEFINITION_BYTES, MAX_NESTING};
+use fluxus_schema::limits::{MAX_NESTING, MAX_PAYLOAD_BYTES};
 use fluxus_schema::problem::{Fault, FaultCode, Place};
 use serde_json::Value;
 
 use node::{Node, Span, Way};
 use position::Lines;
 
-/// Longest text, in bytes. The document in it is bounded by [`MAX_DEFINITION_BYTES`]; comments and
-/// indentation get three times as much. An alias of YAML counts as what it stands for.
-pub const MAX_SOURCE_BYTES: usize = 4 * MAX_DEFINITION_BYTES;
+/// Longest text, in bytes: that of the largest payload, with as much for indentation. A definition
+/// in it is bounded by [`MAX_DEFINITION_BYTES`](fluxus_schema::limits::MAX_DEFINITION_BYTES).
+pub const MAX_SOURCE_BYTES: usize = 2 * MAX_PAYLOAD_BYTES;
 
 /// How a document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
-use fluxus_schema::limits::MAX_NESTING;
+use fluxus_schema::limits::{MAX_DEFINITION_BYTES, MAX_NESTING};
 use fluxus_schema::problem::FaultCode;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use indexmap::IndexMap;
@@ -11,7 +11,11 @@ use indexmap::map::Entry;
 use serde_json::{Number, Value};
 
 use super::node::{Kind, Member, Node, Span, Way};
-use super::{Error, MAX_SOURCE_BYTES, Read};
+use super::{Error, Read};
+
+/// Largest document, in bytes, where each alias counts as what it stands for: a definition, and three
+/// times as much for what is around it. A few lines could stand for gigabytes.
+const MAX_WRITTEN_BYTES: usize = 4 * MAX_DEFINITION_BYTES;
 
 pub(super) fn read(text: &str) -> Result<Read, Error> {
     let options = granit_parser::options! {
@@ -140,9 +144,9 @@ impl<'a> Reader<'a> {
 
     fn weigh(&mut self, bytes: usize, span: Span) -> Result<(), Error> {
         self.weight = self.weight.saturating_add(bytes);
-        if self.weight > MAX_SOURCE_BYTES {
+        if self.weight > MAX_WRITTEN_BYTES {
             let detail = format!(
-                "with its aliases written out, the document has more than {MAX_SOURCE_BYTES} bytes"
+                "with its aliases written out, the document has more than {MAX_WRITTEN_BYTES} bytes"
             );
             return Err(Error::new(FaultCode::DefinitionTooLarge, span, detail));
         }
