@@ -95,3 +95,61 @@ async fn embedded<T>(
     system.shutdown().await?;
     measured
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::bench::args::Scenario;
+
+    /// A scenario on a database of its own, and what it came to.
+    async fn measured(given: &[&str]) -> serde_json::Value {
+        let database = fluxus_test_support::database().await;
+        let line = ["bench"].iter().chain(given).copied();
+        let line = line.chain(["--database-url", database.url()]);
+        let command = <crate::bench::Args as clap::Args>::augment_args(clap::Command::new("bench"));
+        let matches = command.get_matches_from(line);
+        let args = <crate::bench::Args as clap::FromArgMatches>::from_arg_matches(&matches);
+        let scenario: Scenario = args.expect("arguments").scenario();
+        let report = super::with(scenario.target(), scenario.tenants(), async |bench| {
+            crate::bench::measure(&scenario, bench).await
+        });
+        let report = report.await.expect("a report");
+        assert_eq!(report.failed, 0, "{report}");
+        serde_json::to_value(report).expect("JSON")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_closed_loop_tells_what_was_spent() {
+        let report = measured(&["--claims", "30", "--concurrency", "4"]).await;
+        assert_eq!(report["claims"], 30);
+        let number = |name: &str| report[name].as_f64().expect(name);
+        let names = ["claims_per_s", "p99_9_ms", "statements_per_transition"];
+        for name in names.into_iter().chain(["queue_requests_per_transition"]) {
+            assert!(number(name) > 0.0, "{name}: {report}");
+        }
+        assert!(number("p50_ms") <= number("max_ms"), "{report}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_open_loop_submits_what_is_due() {
+        let given = ["ramp", "--from", "10", "--to", "20", "--steps", "2", "--seconds", "1"];
+        let report = measured(&given).await;
+        assert_eq!(report["parts"][0]["claims"], 10);
+        assert_eq!(report["parts"][1]["claims"], 20);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_recipe_of_the_mix_and_the_map_are_fulfilled() {
+        let mixed = measured(&["mixed", "--claims", "24", "--concurrency", "4"]).await;
+        assert_eq!(mixed["parts"].as_array().map(Vec::len), Some(4), "{mixed}");
+        let given = ["fan-out", "--items", "20", "--rounds", "1", "--concurrency", "4"];
+        let fan_out = measured(&given).await;
+        assert_eq!(fan_out["parts"][0]["claims"], 1, "{fan_out}");
+        assert_eq!(fan_out["figures"][2]["unit"], "times", "{fan_out}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_tenant_waits_beside_the_other() {
+        let report = measured(&["tenants", "--backlog", "40", "--singles", "3"]).await;
+        assert_eq!(report["parts"][0]["claims"], 3, "{report}");
+    }
+}

@@ -270,4 +270,36 @@ mod tests {
         let found = unknown(&definition, &fluxus_local::builtin(Vec::new(), None));
         assert_eq!(found, ["own.thing"]);
     }
+
+    async fn counted(given: &[&str]) -> Counts {
+        let database = fluxus_test_support::database().await;
+        let command = <Args as clap::Args>::augment_args(clap::Command::new("cost"));
+        let matches = command.get_matches_from(["cost", "--claims", "20"].iter().chain(given));
+        let args = <Args as clap::FromArgMatches>::from_arg_matches(&matches).expect("arguments");
+        let plan = Plan::read(&args).expect("a plan");
+        count(&args, &plan, database.url()).await.expect("counts")
+    }
+
+    #[tokio::test]
+    async fn three_tasks_are_counted_message_by_message() {
+        let counts = counted(&["--records", "all"]).await;
+        assert_eq!(counts.transitions_per_claim, 3);
+        // A task begins and is done: two writes.
+        assert_eq!(counts.write_units, 20 * 3 * 2);
+        let Tallies { api, core, fluxlings, .. } = counts.tallies;
+        // The claim, and an answer from each task; and each task.
+        assert_eq!((api.invocations, core.messages, fluxlings.messages), (20, 80, 60));
+        // Batches of ten, deleted in one request each.
+        assert_eq!((core.invocations, fluxlings.invocations, counts.deletes), (8, 6, 14));
+        assert!(core.statements > 0 && counts.bytes_kept > 0, "{counts:?}");
+    }
+
+    #[tokio::test]
+    async fn the_ingest_queue_takes_ten_claims_in_a_request_and_no_record_writes_nothing() {
+        let counts = counted(&["--records", "none", "--through", "ingest"]).await;
+        let Tallies { api, ingest, core, .. } = counts.tallies;
+        assert_eq!((api.invocations, ingest.invocations, core.messages), (0, 2, 80));
+        assert_eq!(counts.write_units, 0);
+        assert!(counts.sends < counted(&["--records", "none"]).await.sends);
+    }
 }
