@@ -119,7 +119,6 @@ async fn every_hot_query_goes_by_its_index() -> Done {
         history: update.iter().map(|row| record(row, 0, &[])).collect(),
         set_timers: (1..50).map(timer_of).collect(),
         clear_timers: (50..100).map(|n| (id(n), "k".to_owned())).collect(),
-        payloads: Vec::new(),
         update,
         payloads: Vec::new(),
     };
