@@ -59,7 +59,7 @@ mod tests {
         for event in [full, bare] {
             let mut text = Vec::new();
             event.write(&mut text, &mut |json, to| {
-                to.extend_from_slice(json.to_string().as_bytes())
+                to.extend_from_slice(json.to_string().as_bytes());
             });
             assert_eq!(text, serde_json::to_vec(&event).expect("writes"));
         }

@@ -71,9 +71,8 @@ pub(crate) async fn export(
 ) -> Result<Response, Refusal> {
     let only: Option<ClaimId> = params.one("claim_id")?;
     let claim_type: Option<ClaimType> = params.one("type")?;
-    let time = |text: &str| Timestamp::parse(text).map_err(|error| error.to_string());
-    let from = params.one_with("from", time)?;
-    let to = params.one_with("to", time)?;
+    let from = params.one_with("from", Timestamp::parse)?;
+    let to = params.one_with("to", Timestamp::parse)?;
     let ours = !params.one::<bool>("service_events_only")?.unwrap_or(false);
     let place = params.one_with("cursor", |text| cursor::open::<Place>(LIST, text))?;
     params.finish()?;
