@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::api;
 
-const ROUTES: [&str; 23] = [
+const ROUTES: [&str; 30] = [
     "GET /healthz",
     "GET /metrics",
     "GET /openapi.json",
@@ -14,6 +14,8 @@ const ROUTES: [&str; 23] = [
     "GET /v1/claims/{claim_id}",
     "GET /v1/claims/{claim_id}/explain",
     "GET /v1/claims/{claim_id}/history",
+    "GET /v1/dead-letters",
+    "GET /v1/dead-letters/{queue}/{message_id}",
     "GET /v1/export",
     "GET /v1/fluxlings",
     "GET /v1/fluxlings/{name}",
@@ -24,6 +26,11 @@ const ROUTES: [&str; 23] = [
     "POST /v1/activities/{name}/poll",
     "POST /v1/claims",
     "POST /v1/claims/{claim_id}/cancel",
+    "POST /v1/claims/{claim_id}/redrive",
+    "POST /v1/claims/{claim_id}/retry",
+    "POST /v1/claims/{claim_id}/skip",
+    "POST /v1/dead-letters/{queue}/purge",
+    "POST /v1/dead-letters/{queue}/redrive",
     "POST /v1/tasks/{token}/fail",
     "POST /v1/tasks/{token}/heartbeat",
     "POST /v1/tasks/{token}/succeed",

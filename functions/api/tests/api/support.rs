@@ -249,8 +249,9 @@ fn operation<'a>(document: &'a Value, method: &Method, path: &str) -> Option<&'a
             }
         }
     };
-    let (_, item) = paths.iter().find(|(template, _)| fits(template))?;
-    item.get(method.as_str().to_ascii_lowercase())
+    let method = method.as_str().to_ascii_lowercase();
+    // Of two that fit, such as a name and a word in its place, one is for this method.
+    paths.iter().filter(|(template, _)| fits(template)).find_map(|(_, item)| item.get(&method))
 }
 
 pub fn now() -> Timestamp {
