@@ -36,14 +36,15 @@ use target::Bench;
 /// The exit code of a program that was interrupted twice.
 const INTERRUPTED: i32 = 130;
 
-/// Runs the scenario and prints the numbers: those so far, where it is interrupted.
+/// Runs the scenario and prints the numbers: those so far, where it is interrupted. `key` is for a
+/// system that runs already.
 ///
 /// # Errors
 /// Where the system cannot be reached, or refuses a claim.
-pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &Args, key: Option<&str>) -> anyhow::Result<ExitCode> {
     let scenario = args.scenario();
     let target = scenario.target();
-    let report = target::with(target, scenario.tenants(), async |bench: &Bench<'_>| {
+    let report = target::with(target, key, scenario.tenants(), async |bench: &Bench<'_>| {
         let stopping = stop_at_ctrl_c(bench.stop.clone());
         let measured = measure(&scenario, bench).await;
         stopping.abort();

@@ -93,7 +93,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
-        Command::Bench(args) => bench::run(args).await,
+        Command::Bench(args) => bench::run(args, cli.global.api_key.as_deref()).await,
         Command::Cost(args) => cost::run(args).await,
         Command::Export(args) => {
             export::run(args, &Client::new(&cli.global)?).await.map(ExitCode::from)

@@ -42,12 +42,15 @@ impl Bench<'_> {
 /// Measures with `measure`, and stops what was started for it.
 pub(super) async fn with<T>(
     target: &Target,
+    key: Option<&str>,
     with_tenants: bool,
     measure: impl AsyncFnOnce(&Bench<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let stop = CancellationToken::new();
     if let Some(url) = &target.url {
-        let bench = Bench { client: Client::new(url)?, meter: None, stop };
+        let client = Client::new(url)?;
+        let client = key.map_or_else(|| client.clone(), |key| client.with_key(key));
+        let bench = Bench { client, meter: None, stop };
         return measure(&bench).await;
     }
     if let Some(url) = &target.database_url {
@@ -109,7 +112,7 @@ mod tests {
         let matches = command.get_matches_from(line);
         let args = <crate::bench::Args as clap::FromArgMatches>::from_arg_matches(&matches);
         let scenario: Scenario = args.expect("arguments").scenario();
-        let report = super::with(scenario.target(), scenario.tenants(), async |bench| {
+        let report = super::with(scenario.target(), None, scenario.tenants(), async |bench| {
             crate::bench::measure(&scenario, bench).await
         });
         let report = report.await.expect("a report");
