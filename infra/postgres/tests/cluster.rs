@@ -164,3 +164,30 @@ async fn root_runs_it_as_another_account_even_in_a_closed_folder() {
     assert!(!folder.exists(), "nothing is left where nothing can be");
     std::fs::remove_dir_all(home.parent().expect("a parent")).expect("a removal");
 }
+
+#[tokio::test]
+async fn a_sequence_gives_nothing_out_twice_after_a_crash() {
+    // As the queue's tables are made: used in the transaction that makes them.
+    const MAKE: &str = "BEGIN;
+        CREATE TABLE kept (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+        INSERT INTO kept DEFAULT VALUES;
+        COMMIT";
+    let (_parent, folder) = folder();
+    let durable = async || {
+        Cluster::start(&folder, ClusterOptions::default()).await.expect("a durable cluster")
+    };
+    let cluster = durable().await;
+    let database = connect(&cluster).await;
+    batch(&database, MAKE).await;
+    batch(&database, "INSERT INTO kept DEFAULT VALUES").await;
+    let pid = i32::try_from(cluster.postmaster_pid()).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process"), Signal::KILL).expect("killed");
+    database.close().await;
+    drop(cluster);
+    let cluster = durable().await;
+    let database = connect(&cluster).await;
+    batch(&database, "INSERT INTO kept DEFAULT VALUES").await;
+    assert_eq!(count(&database).await, 3);
+    database.close().await;
+    cluster.stop().await.expect("a stop");
+}
