@@ -110,7 +110,7 @@ impl Core {
         }
         // Read only now: it must not be earlier than what the messages tell of.
         let ledger = Joint { tx: &tx, outbound: self.outbound() };
-        let settled = self.stepper().settle(&ledger, &items, clock::now()).await?;
+        let settled = Box::pin(self.stepper().settle(&ledger, &items, clock::now())).await?;
         tx.commit().await?;
         drop(session);
         if more {
@@ -168,7 +168,7 @@ impl Transact for Core {
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
         let ledger = Joint { tx: &tx, outbound: self.outbound() };
-        let settled = self.stepper().settle(&ledger, items, clock::now()).await?;
+        let settled = Box::pin(self.stepper().settle(&ledger, items, clock::now())).await?;
         if let Outbound::Joined(queue) = self.outbound() {
             let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
             queue.delete_in(&tx, &receipts).await?;

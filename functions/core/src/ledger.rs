@@ -145,10 +145,12 @@ impl Ledger for Joint<'_> {
     }
 
     async fn save(&self, changes: &Changes) -> Result<(), StoreError> {
-        changes::save(self.tx, changes).await
+        // On the heap, once for each batch: within each other, the futures of a batch are too large for
+        // the stack of a worker thread in a build that is not optimised.
+        Box::pin(changes::save(self.tx, changes)).await
     }
 
     async fn enqueue(&self, messages: Vec<Message>, now: Timestamp) -> Result<Enqueued, CoreError> {
-        Ok(self.outbound.enqueue(self.tx, messages, now).await?)
+        Ok(Box::pin(self.outbound.enqueue(self.tx, messages, now)).await?)
     }
 }
