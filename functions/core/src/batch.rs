@@ -314,12 +314,14 @@ impl Stepper<'_> {
             plan;
         let ends = measure::ends(&changes);
         messages.extend(begun);
+        // Boxed, since it is the largest part of a step's future by far.
+        let saving = Box::pin(ledger.save(&changes));
         let enqueued = if nested_ended.is_empty() {
             // Sent together, which saves waiting for one before the other.
-            let save = async { Ok::<_, CoreError>(ledger.save(&changes).await?) };
-            futures::try_join!(save, ledger.enqueue(messages, now))?.1
+            let saving = async { Ok::<_, CoreError>(saving.await?) };
+            futures::try_join!(saving, ledger.enqueue(messages, now))?.1
         } else {
-            ledger.save(&changes).await?;
+            saving.await?;
             messages.extend(nested::answers(ledger, &nested_ended).await?);
             ledger.enqueue(messages, now).await?
         };

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::FutureExt as _;
-use futures::future::join;
+use futures::future::{OptionFuture, join};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Statement};
 
@@ -186,12 +186,14 @@ impl Transaction<'_> {
         &self,
         statement: impl Future<Output = Result<T, DatabaseError>>,
     ) -> Result<T, DatabaseError> {
-        if self.begun.swap(true, Ordering::Relaxed) {
-            return statement.await;
+        let is_first = !self.begun.swap(true, Ordering::Relaxed);
+        // Boxed, so that every statement's future is not larger for the sake of the first.
+        let begin = is_first.then(|| Box::pin(self.session.client.batch_execute("BEGIN")));
+        let (begun, result) = join(OptionFuture::from(begin), statement).await;
+        match begun {
+            Some(Err(source)) => Err(failed("begin a transaction", source)),
+            Some(Ok(())) | None => result,
         }
-        let (begun, result) = join(self.session.client.batch_execute("BEGIN"), statement).await;
-        begun.map_err(|source| failed("begin a transaction", source))?;
-        result
     }
 
     async fn end(&mut self, sql: &str, action: &str) -> Result<(), DatabaseError> {
