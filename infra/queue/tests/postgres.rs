@@ -107,7 +107,10 @@ async fn cost_of_a_fair_take(backlog: usize) -> i64 {
     assert!(matches!(taken, Taken::Messages { more: true, .. }), "there is more");
     let before = pages(&tx).await;
     let taken = queue.take_in(&tx, &name(), 100).await.expect("take");
-    let Taken::Messages { messages, .. } = taken else { panic!("nothing of a full queue") };
+    let messages = match taken {
+        Taken::Messages { messages, .. } => messages,
+        Taken::Nothing { .. } => Vec::new(),
+    };
     assert_eq!(messages.iter().filter(|message| message.body == "{}").count(), 5, "one of each");
     pages(&tx).await - before
 }
