@@ -24,7 +24,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 /// Every migration, oldest first: its name and its SQL. New ones go to the end; none ever changes.
-pub const MIGRATIONS: [(&str, &str); 18] = [
+pub const MIGRATIONS: [(&str, &str); 17] = [
     ("V1__claim", include_str!("../migrations/V1__claim.sql")),
     ("V2__branch", include_str!("../migrations/V2__branch.sql")),
     ("V3__history", include_str!("../migrations/V3__history.sql")),
@@ -37,7 +37,6 @@ pub const MIGRATIONS: [(&str, &str); 18] = [
     ("V10__claim_by_parent", include_str!("../migrations/V10__claim_by_parent.sql")),
     ("V11__core_queue", include_str!("../migrations/V11__core_queue.sql")),
     ("V12__timer_priority", include_str!("../migrations/V12__timer_priority.sql")),
-    ("V13__claim_fillfactor", include_str!("../migrations/V13__claim_fillfactor.sql")),
     ("V14__payload", include_str!("../migrations/V14__payload.sql")),
     ("V15__retired", include_str!("../migrations/V15__retired.sql")),
     ("V16__redrive", include_str!("../migrations/V16__redrive.sql")),
