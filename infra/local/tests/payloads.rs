@@ -16,7 +16,7 @@ use support::{Client, database, options};
 /// Gives back what it gets; `large.grow` gives twice as much.
 fn parrot() -> Fluxling {
     Fluxling::new("parrot")
-        .capability("large.echo", async |task: Task<Value>| Ok(task.input.clone()))
+        .capability("large.echo", async |task: Task<Value>| Ok(task.input))
         .capability("large.count", async |task: Task<Vec<Value>>| Ok(task.input.len()))
         .capability("large.grow", async |task: Task<Value>| Ok(json!([task.input, task.input])))
 }

@@ -65,7 +65,7 @@ impl Execution<'_> {
         if begins {
             self.todo.push_back((id.clone(), Input::Begin { after }));
         } else if let (Some((total, revision)), false) = (family, afresh) {
-            self.redrive_family((id, revision, total), &members, at_a_time, after, now);
+            self.redrive_family((id, revision, total), &members, at_a_time, after.as_ref(), now);
         }
     }
 
@@ -74,7 +74,7 @@ impl Execution<'_> {
         (parent, revision, total): (&BranchId, u32, usize),
         members: &[BranchId],
         at_a_time: usize,
-        after: Option<EventKey>,
+        after: Option<&EventKey>,
         now: Timestamp,
     ) {
         let open: Vec<&BranchId> =
@@ -95,7 +95,7 @@ impl Execution<'_> {
                 Some(Resume::Branches { .. }) | None
             );
             if nth < at_once || is_whole {
-                let redriven = Input::Redriven { after: after.clone(), afresh: false };
+                let redriven = Input::Redriven { after: after.cloned(), afresh: false };
                 self.todo.push_back(((*id).clone(), redriven));
                 continue;
             }
