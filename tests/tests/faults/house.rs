@@ -80,7 +80,8 @@ impl House {
     pub fn forget(&self) {
         for file in ["effects", "asked"] {
             // Truncated, not removed: processes have it open.
-            let file = OpenOptions::new().write(true).create(true).open(self.0.join(file));
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(false).open(self.0.join(file));
             file.and_then(|file| file.set_len(0)).expect("a file");
         }
     }

@@ -174,7 +174,7 @@ impl Run {
         let fault = *self.draws.one_of(&self.faults);
         let mut victims = self.draws.one_of(&VICTIMS).to_vec();
         // The old one too, every other time, where there is one.
-        if self.processes.len() > Kind::ALL.len() && number % 2 == 0 {
+        if self.processes.len() > Kind::ALL.len() && number.is_multiple_of(2) {
             victims.push(Kind::ALL.len());
         }
         let (from, to) = KILLED_AFTER_MS;
