@@ -25,6 +25,8 @@ mod prepared;
 mod recipes;
 mod registry;
 mod retries;
+#[cfg(test)]
+mod simulation;
 mod sweep;
 pub mod worker;
 

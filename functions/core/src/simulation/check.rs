@@ -1,0 +1,242 @@
+//! What must hold once nothing is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fluxus_schema::history::{Event, EventKey, EventKind, EventRow, number};
+use fluxus_schema::message::CoreMessage;
+use fluxus_schema::{BranchId, ClaimId, ClaimStatus};
+use fluxus_store::{BranchStatus, ClaimRow};
+use serde_json::Value;
+
+use super::fluxling::{AGAIN, BROKEN, FORGED};
+use super::recipe::Workload;
+use super::world::World;
+
+/// How each claim that came from outside ended, and what was recorded, in any order.
+pub(super) type Told = BTreeMap<ClaimId, (String, Vec<String>)>;
+
+/// Errors that a claim may end with.
+const ERRORS: [&str; 11] = [
+    AGAIN,
+    BROKEN,
+    "States.Timeout",
+    "States.TaskFailed",
+    "States.Runtime",
+    "States.ExceedToleratedFailureThreshold",
+    "States.ItemReaderFailed",
+    "Fluxus.Undeliverable",
+    "Fluxus.NoFluxling",
+    "Fluxus.NoRecipe",
+    "Fluxus.InvalidBody",
+];
+
+pub(super) fn told(world: &World) -> Told {
+    let outside = world.tables.claims.values().filter(|claim| claim.origin.is_none());
+    let tell = |claim: &std::rc::Rc<ClaimRow>| {
+        let ClaimRow { status, output, error, cause, .. } = &**claim;
+        let end = format!("{status} {output:?} {error:?} {cause:?}");
+        let mut kinds: Vec<String> = rows(world, claim.claim_id)
+            .into_iter()
+            .flat_map(|row| row.events)
+            .filter(|event| is_certain(event.kind))
+            .map(|event| event.kind.as_str().to_owned())
+            .collect();
+        kinds.sort();
+        (claim.claim_id, (end, kinds))
+    };
+    outside.map(tell).collect()
+}
+
+/// Whether an event is recorded in whatever order messages come.
+fn is_certain(kind: EventKind) -> bool {
+    use EventKind::{TaskDelegated, TaskStarted, TaskSubmitted};
+    !matches!(kind, TaskDelegated | TaskStarted | TaskSubmitted)
+}
+
+/// Notes everything that is wrong.
+pub(super) fn check(world: &mut World, workload: &Workload, expected: Option<&Told>) {
+    let mut found = Vec::new();
+    left_over(world, &mut found);
+    let claims: Vec<_> = world.tables.claims.values().cloned().collect();
+    for claim in &claims {
+        let id = claim.claim_id;
+        let mut note = |what: String| found.push(format!("claim {id}: {what}"));
+        check_end(world, claim, &mut note);
+        check_story(world, claim, &mut note);
+    }
+    for intake in &workload.claims {
+        if !world.tables.claims.contains_key(&intake.claim_id) {
+            found.push(format!("claim {} is gone", intake.claim_id));
+        }
+    }
+    if let Some(expected) = expected {
+        for (id, (end, kinds)) in told(world) {
+            let Some((expected_end, expected_kinds)) = expected.get(&id) else { continue };
+            if end != *expected_end {
+                found.push(format!("claim {id} ended as {end}, not as {expected_end}"));
+            }
+            if !workload.is_racy && kinds != *expected_kinds {
+                found.push(format!("claim {id} recorded {kinds:?}, not {expected_kinds:?}"));
+            }
+        }
+    }
+    found.into_iter().for_each(|what| world.violation(what));
+}
+
+/// No row and no message waits for anything.
+fn left_over(world: &World, found: &mut Vec<String>) {
+    let tables = &world.tables;
+    for (id, key) in tables.timers.keys() {
+        found.push(format!("claim {id} has left the timer `{key}`"));
+    }
+    for (id, token) in tables.waiters.keys() {
+        found.push(format!("the end of claim {id} is waited for, by {token}"));
+    }
+    for unsent in tables.outbox.values() {
+        found.push(format!("the outbox has {}", unsent.message.outgoing.body));
+    }
+    for message in world.queues.messages.values() {
+        found.push(format!("`{}` has {}", message.queue, message.body));
+    }
+    for (row, reported) in world.queues.dead.values() {
+        if !reported {
+            found.push(format!("a dead letter is not reported: {}", row.body));
+        }
+    }
+    for (key, row) in &tables.branches {
+        let claim = tables.claims.get(&key.claim_id);
+        let keeps = claim.is_some_and(|claim| {
+            claim.status.has_ended()
+                && !matches!(claim.status, ClaimStatus::Succeeded | ClaimStatus::Rejected)
+        });
+        if !keeps || row.status != BranchStatus::Ended {
+            found.push(format!("branch {key} is left as {}", row.status.as_str()));
+        }
+    }
+}
+
+/// It ended, once, in a way that is allowed.
+fn check_end(world: &World, claim: &ClaimRow, note: &mut impl FnMut(String)) {
+    let ends = world.tables.ends.get(&claim.claim_id).copied().unwrap_or_default();
+    if !claim.status.has_ended() || ends != 1 {
+        note(format!("is {} and ended {ends} times", claim.status));
+    }
+    if (claim.status == ClaimStatus::Succeeded) != claim.output.is_some() {
+        note(format!("is {} with the output {:?}", claim.status, claim.output));
+    }
+    if let Some(error) = &claim.error
+        && !ERRORS.contains(&error.as_str())
+    {
+        note(format!("ended with `{error}`: {:?}", claim.cause));
+    }
+}
+
+fn rows(world: &World, id: ClaimId) -> Vec<EventRow> {
+    let own = world.tables.history.iter().filter(|row| row.claim_id == id);
+    let read = |row: &fluxus_store::HistoryRow| EventRow {
+        branch_id: row.branch_id.clone(),
+        revision: row.revision,
+        at: row.at,
+        events: serde_json::from_str(&row.events).unwrap_or_default(),
+    };
+    own.map(read).collect()
+}
+
+/// Its history has no gap, causes come first, and each task's result was used once.
+fn check_story(world: &World, claim: &ClaimRow, note: &mut impl FnMut(String)) {
+    let mut rows = rows(world, claim.claim_id);
+    rows.sort_by(|a, b| (a.at, &a.branch_id, a.revision).cmp(&(b.at, &b.branch_id, b.revision)));
+    let mut known: BTreeSet<EventKey> = BTreeSet::new();
+    let mut revisions: BTreeMap<&BranchId, u32> = BTreeMap::new();
+    let mut open: BTreeMap<&BranchId, u32> = BTreeMap::new();
+    for row in &rows {
+        let EventRow { branch_id, revision, events, .. } = row;
+        let here = || format!("step {branch_id}#{revision}");
+        let before = revisions.insert(branch_id, *revision);
+        if before.is_some_and(|before| before >= *revision && *revision > 0) {
+            note(format!("{} follows #{}", here(), before.unwrap_or_default()));
+        }
+        if events.is_empty() {
+            note(format!("{} recorded nothing", here()));
+        }
+        for (position, event) in (0u32..).zip(events) {
+            if let Some(cause) = event.previous.as_ref().filter(|cause| !known.contains(cause)) {
+                note(format!("{} {} follows {cause}, unknown", here(), event.kind.as_str()));
+            }
+            let (branch_id, revision) = (branch_id.clone(), *revision);
+            known.insert(EventKey { branch_id, revision, position });
+            check_task(world, claim.claim_id, row, event, &mut open, note);
+        }
+    }
+    let count = |kind: EventKind| {
+        let root = rows.iter().filter(|row| row.branch_id.is_root());
+        root.flat_map(|row| &row.events).filter(|event| event.kind == kind).count()
+    };
+    let began = usize::from(claim.started_at.is_some());
+    let ends = rows.iter().filter(|row| row.branch_id.is_root()).flat_map(|row| &row.events);
+    let ends = ends.filter(|event| event.kind.ends_execution()).count();
+    if count(EventKind::ExecutionStarted) != began || (began == 1 && ends != 1) {
+        let started = count(EventKind::ExecutionStarted);
+        note(format!("began {started} times and ended {ends} times, by its history"));
+    }
+    let causes: usize =
+        rows.iter().flat_map(|row| &row.events).filter_map(|e| e.previous.as_ref()).count();
+    let numbered = number(rows, true);
+    let told = numbered.iter().filter(|event| event.previous_event_id != 0).count();
+    if told != causes || numbered.iter().any(|event| event.previous_event_id >= event.id) {
+        note("its events are not numbered in the order of their causes".to_owned());
+    }
+}
+
+/// A result is that of a task that waited for one, and somebody did the work.
+fn check_task<'a>(
+    world: &World,
+    claim_id: ClaimId,
+    row: &'a EventRow,
+    event: &Event,
+    open: &mut BTreeMap<&'a BranchId, u32>,
+    note: &mut impl FnMut(String),
+) {
+    let here = || format!("{} at {}#{}", event.kind.as_str(), row.branch_id, row.revision);
+    match event.kind {
+        EventKind::TaskScheduled => {
+            if open.insert(&row.branch_id, row.revision).is_some() {
+                note(format!("{} while another has no result", here()));
+            }
+        }
+        EventKind::TaskSucceeded | EventKind::TaskFailed | EventKind::TaskTimedOut => {
+            let Some(scheduled) = open.remove(&row.branch_id) else {
+                note(format!("{} of no task", here()));
+                return;
+            };
+            if event.kind == EventKind::TaskSucceeded {
+                let details = serde_json::to_value(&event.details).unwrap_or_default();
+                let output = &details["output"];
+                let is_nested = details["resourceType"] == "states";
+                if *output == FORGED {
+                    note(format!("{} takes a forged answer", here()));
+                } else if !is_nested && !was_done(world, claim_id, row, scheduled, output) {
+                    note(format!("{} has the result {output}, which nobody gave", here()));
+                }
+            }
+        }
+        EventKind::TaskSubmitFailed => drop(open.remove(&row.branch_id)),
+        _ => {}
+    }
+}
+
+/// Whether somebody did the task that was scheduled with this revision, with this result.
+fn was_done(
+    world: &World,
+    claim_id: ClaimId,
+    row: &EventRow,
+    scheduled: u32,
+    result: &Value,
+) -> bool {
+    world.work.done.iter().any(|(token, answer)| {
+        let is_it = token.address().is_ok_and(|at| {
+            at.claim_id == claim_id && at.branch_id == row.branch_id && at.revision == scheduled
+        });
+        is_it && matches!(answer, CoreMessage::TaskSucceeded { output, .. } if **output == *result)
+    })
+}

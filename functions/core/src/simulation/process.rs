@@ -1,0 +1,333 @@
+//! The processes of the core: a worker that deals with one batch, and one sweep.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fluxus_queue::{Outgoing, Receipt, Received};
+use fluxus_schema::message::CoreMessage;
+use fluxus_schema::{TaskToken, Timestamp};
+use fluxus_store::BranchKey;
+use fluxus_store::branch::Unserved;
+
+use super::ledger::Enqueued;
+use super::locks::Row;
+use super::transaction::{Tx, transient};
+use super::world::{Footing, Mutation, Shared, core_queue, pause};
+use crate::Sweeps;
+use crate::batch::{Stepper, Transact, deal};
+use crate::error::CoreError;
+use crate::inbox::{Inbox, Item};
+use crate::ledger::Ledger as _;
+use crate::recipes::Recipes;
+use crate::registry::Registry;
+use crate::sweep::{OUTBOX_GRACE, answers, before, due_messages, questions};
+
+/// How long a batch may take before its messages come again, in milliseconds.
+const VISIBILITY: i64 = 15_000;
+
+/// Most messages of a batch: few, so that several workers have some.
+const MAX_BATCH: usize = 6;
+
+/// A process with a clock of its own.
+pub(super) struct Process {
+    pub(super) world: Shared,
+    /// How far its clock is ahead, in milliseconds.
+    pub(super) skew: i64,
+    pub(super) recipes: Rc<Recipes>,
+    pub(super) registry: Registry,
+}
+
+impl Process {
+    pub(super) fn new(world: Shared, skew: i64, recipes: Rc<Recipes>) -> Self {
+        let registry = Registry::new(world.borrow().footing.sweeps());
+        Self { world, skew, recipes, registry }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.world.borrow().now + self.skew)
+    }
+
+    fn footing(&self) -> Footing {
+        self.world.borrow().footing
+    }
+
+    fn stepper(&self) -> Stepper<'_> {
+        let rides = match self.footing().sweeps() {
+            Sweeps::Every(rhythm) => Some(2 * rhythm),
+            Sweeps::WhenDue => None,
+        };
+        Stepper { recipes: &self.recipes, registry: &self.registry, rides }
+    }
+
+    /// Looks at the fluxlings that are there.
+    fn look(&self) {
+        let registered = self.world.borrow().registered.clone();
+        self.registry.see(registered, &HashMap::new());
+    }
+
+    /// Takes a batch and deals with it.
+    pub(super) async fn work(self: Rc<Self>) {
+        if self.world.borrow_mut().chances(2) || self.registry.queues().is_empty() {
+            self.look();
+        }
+        if self.footing() == Footing::Joined && self.work_joined().await.is_ok() {
+            return;
+        }
+        pause().await;
+        let batch = {
+            let mut world = self.world.borrow_mut();
+            let core = core_queue();
+            let world = &mut *world;
+            let at_most = 1 + world.chance.below(MAX_BATCH);
+            let ready = world.queues.ready(|queue| *queue == core, world.now).collect();
+            let when = (world.now, VISIBILITY);
+            world.queues.receive(ready, at_most, when, &mut world.chance)
+        };
+        if batch.is_empty() {
+            return;
+        }
+        self.note_batch("receives", &batch);
+        if self.world.borrow().mutation == Some(Mutation::DeletesFirst) {
+            batch.iter().for_each(|one| self.world.borrow_mut().queues.delete(&one.receipt));
+        }
+        let handled = deal(&*self, batch, None).await;
+        for (_, reason) in &handled.failed {
+            let is_expected = reason.contains("was changed meanwhile")
+                || reason.starts_with("not a message to the core");
+            if !is_expected {
+                self.world.borrow_mut().violation(format!("a message is not handled: {reason}"));
+            }
+        }
+        if self.footing() != Footing::Joined {
+            pause().await;
+            let mut world = self.world.borrow_mut();
+            let rate = world.faults.transient;
+            if !world.chances(rate) {
+                handled.done.iter().for_each(|receipt| world.queues.delete(receipt));
+            }
+        }
+    }
+
+    /// The queue is in the same database, so the batch is taken in the transaction.
+    async fn work_joined(&self) -> Result<(), CoreError> {
+        let tx = Tx::begin(&self.world);
+        tx.statement("take messages").await?;
+        let (ready, at_most): (Vec<u64>, usize) = {
+            let mut world = self.world.borrow_mut();
+            let core = core_queue();
+            let at_most = 1 + world.chance.below(MAX_BATCH);
+            let mut ready: Vec<u64> =
+                world.queues.ready(|queue| *queue == core, world.now).collect();
+            let turn = world.chance.below(ready.len());
+            ready.rotate_left(turn);
+            (ready, at_most)
+        };
+        let batch = tx.take(ready, at_most);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.note_batch("takes", &batch);
+        let Inbox { items, unreadable } = Inbox::read(batch);
+        if let Some((_, reason)) = unreadable.into_iter().next() {
+            return Err(CoreError::Unreadable(reason));
+        }
+        let items = self.mutated(&items);
+        let settled = self.stepper().settle(&tx, &items, self.now()).await?;
+        tx.commit().await?;
+        self.registry.note(&settled.given, &settled.answered);
+        self.committed(settled.enqueued).await;
+        Ok(())
+    }
+
+    fn note_batch(&self, verb: &str, batch: &[Received]) {
+        for one in batch {
+            self.world.borrow_mut().note(|| format!("{verb} {} {}", one.receipt.0, one.body));
+        }
+    }
+
+    /// Sends what waited for the commit.
+    async fn committed(&self, enqueued: Enqueued) {
+        let Enqueued { outbox_ids, messages } = enqueued;
+        if messages.is_empty() {
+            return;
+        }
+        pause().await;
+        {
+            let mut world = self.world.borrow_mut();
+            let rate = world.faults.transient;
+            if world.chances(rate) {
+                world.note(|| "messages stay in the outbox".to_owned());
+                return;
+            }
+            world.send(&messages);
+        }
+        pause().await;
+        let mut world = self.world.borrow_mut();
+        outbox_ids.iter().for_each(|id| drop(world.tables.outbox.remove(id)));
+    }
+
+    /// What the core makes of messages where it is broken on purpose.
+    fn mutated(&self, items: &[Item]) -> Vec<Item> {
+        let mut items = items.to_vec();
+        let mutation = self.world.borrow().mutation;
+        if !matches!(mutation, Some(Mutation::AnyToken | Mutation::AnyTimer)) {
+            return items;
+        }
+        for item in &mut items {
+            let at = item.address.clone();
+            match &mut item.message {
+                CoreMessage::TaskSucceeded { token, .. }
+                | CoreMessage::TaskFailed { token, .. }
+                    if mutation == Some(Mutation::AnyToken) =>
+                {
+                    let Some(at) = at else { continue };
+                    let key = BranchKey { claim_id: at.claim_id, branch_id: at.branch_id };
+                    let waits = self.document(&key).and_then(|state| {
+                        Some(state["status"]["task"]["token"].as_str()?.to_owned())
+                    });
+                    if let Some(waits) = waits {
+                        *token = TaskToken::from_text(&waits);
+                        item.address = token.address().ok();
+                    }
+                }
+                CoreMessage::TimerFired { claim_id, branch_id, revision }
+                    if mutation == Some(Mutation::AnyTimer) =>
+                {
+                    let key = BranchKey { claim_id: *claim_id, branch_id: branch_id.clone() };
+                    let world = self.world.borrow();
+                    let row = world.tables.branches.get(&key);
+                    *revision = row.map_or(*revision, |row| row.revision);
+                }
+                _ => {}
+            }
+        }
+        items
+    }
+
+    fn document(&self, key: &BranchKey) -> Option<serde_json::Value> {
+        let world = self.world.borrow();
+        serde_json::from_str(&world.tables.branches.get(key)?.state).ok()
+    }
+
+    /// Sweeps once. What fails is swept the next time.
+    pub(super) async fn sweep(self: Rc<Self>) {
+        self.look();
+        let swept = self.try_sweep().await;
+        if let Err(error) = swept {
+            self.world.borrow_mut().note(|| format!("the sweep ends: {error}"));
+        }
+    }
+
+    async fn try_sweep(&self) -> Result<(), CoreError> {
+        self.sweep_timers().await?;
+        if self.footing() != Footing::Joined {
+            self.relay().await?;
+        }
+        self.sweep_dead_letters().await?;
+        self.sweep_unserved().await
+    }
+
+    async fn sweep_timers(&self) -> Result<(), CoreError> {
+        let tx = Tx::begin(&self.world);
+        let now = self.now();
+        let due = tx.take_due(now.plus(self.footing().sweeps().ahead())).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let enqueued = tx.enqueue(due_messages(due, now)?, now).await?;
+        tx.commit().await?;
+        self.committed(enqueued).await;
+        Ok(())
+    }
+
+    /// Sends what was committed and never sent.
+    async fn relay(&self) -> Result<(), CoreError> {
+        let tx = Tx::begin(&self.world);
+        tx.statement("take unsent messages").await?;
+        let now = self.now();
+        let older_than = before(now, OUTBOX_GRACE);
+        let unsent: Vec<(i64, Outgoing)> = {
+            let world = self.world.borrow();
+            let old = world.tables.outbox.iter().filter(|(_, one)| one.created_at < older_than);
+            let outgoing = |(id, one): (&i64, &super::tables::Unsent)| {
+                let mut outgoing = one.message.outgoing.clone();
+                outgoing.delay = outgoing.delay.saturating_sub(now.since(one.created_at));
+                (*id, outgoing)
+            };
+            old.map(outgoing).collect()
+        };
+        let unsent: Vec<_> =
+            unsent.into_iter().filter(|(id, _)| tx.try_lock(&Row::Outbox(*id))).collect();
+        if unsent.is_empty() {
+            return Ok(());
+        }
+        self.send(unsent.iter().map(|(_, one)| one.clone()).collect()).await?;
+        tx.own.borrow_mut().outbox.extend(unsent.into_iter().map(|(id, _)| (id, None)));
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn sweep_dead_letters(&self) -> Result<(), CoreError> {
+        pause().await;
+        let letters = self.world.borrow().queues.unreported();
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.send(answers(&letters, &self.registry, &core_queue())?).await?;
+        pause().await;
+        self.world.borrow_mut().queues.mark_reported(&letters);
+        Ok(())
+    }
+
+    async fn sweep_unserved(&self) -> Result<(), CoreError> {
+        pause().await;
+        let offered = self.registry.offered(self.now());
+        let found: Vec<Unserved> = {
+            let world = self.world.borrow();
+            let unserved = |row: &Rc<fluxus_store::BranchRow>| {
+                let (key, tenant) = (row.key(), row.tenant.clone());
+                Some(Unserved { key, tenant, capability: row.unserved.clone()? })
+            };
+            world.tables.branches.values().filter_map(unserved).collect()
+        };
+        let questions = questions(found, &offered, &core_queue())?;
+        if questions.is_empty() { Ok(()) } else { self.send(questions).await }
+    }
+
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), CoreError> {
+        pause().await;
+        let mut world = self.world.borrow_mut();
+        let rate = world.faults.transient;
+        if world.chances(rate) {
+            return Err(transient("queue").into());
+        }
+        world.send(&messages);
+        Ok(())
+    }
+}
+
+impl Transact for Process {
+    async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
+        let tx = Tx::begin(&self.world);
+        let items = self.mutated(items);
+        let settled = self.stepper().settle(&tx, &items, self.now()).await?;
+        if self.footing() == Footing::Joined {
+            let receipts: Vec<Receipt> = items.iter().map(|item| item.receipt.clone()).collect();
+            tx.delete_messages(&receipts).await?;
+        }
+        tx.commit().await?;
+        self.registry.note(&settled.given, &settled.answered);
+        self.committed(settled.enqueued).await;
+        Ok(())
+    }
+}
+
+/// How long a sweep waits for a sender, in milliseconds.
+pub(super) fn grace() -> i64 {
+    millis(OUTBOX_GRACE)
+}
+
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
