@@ -17,7 +17,7 @@ use crate::inbox::{Inbox, Item, needs};
 use crate::ledger::{Joint, Ledger};
 use crate::measure;
 use crate::nested;
-use crate::planner::{Plan, Planner};
+use crate::planner::{BEGIN_AT_MOST, Plan, Planner};
 use crate::prepared::{Loaded, load_recipes, prepare};
 use crate::recipes::Recipes;
 use crate::registry::{Answered, Registry};
@@ -128,6 +128,7 @@ impl Core {
             registry: &inner.registry,
             retries: &inner.retries,
             rides: self.rides(),
+            begin_at_most: BEGIN_AT_MOST,
         }
     }
 
@@ -268,6 +269,8 @@ pub(crate) struct Stepper<'a> {
     pub(crate) retries: &'a Retries,
     /// See [`Core::rides`].
     pub(crate) rides: Option<Duration>,
+    /// See [`BEGIN_AT_MOST`].
+    pub(crate) begin_at_most: usize,
 }
 
 impl Stepper<'_> {
@@ -301,7 +304,8 @@ impl Stepper<'_> {
         load_recipes(ledger, self.recipes, &mut loaded).await?;
         let prepared = prepare(self.recipes, loaded, now)?;
         let peers = |tenant: &_| self.registry.peers(tenant);
-        let mut planner = Planner::new(&prepared, self.retries, peers, now, self.rides);
+        let limits = (self.rides, self.begin_at_most);
+        let mut planner = Planner::new(&prepared, self.retries, peers, now, limits);
         items.iter().for_each(|item| planner.apply(item));
         let wanted = planner.wanted(items);
         if !wanted.is_empty() {

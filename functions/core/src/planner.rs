@@ -23,7 +23,7 @@ use crate::retries::Retries;
 
 /// Most branches that one state begins in one transaction. Each is a row, a history row and maybe
 /// a task; more would keep the batch's other claims waiting. The rest follow by messages.
-const BEGIN_AT_MOST: usize = 500;
+pub(crate) const BEGIN_AT_MOST: usize = 500;
 
 /// What the SDK answers where a task's input is not what the fluxling takes.
 const INVALID_INPUT: &str = "Fluxling.InvalidInput";
@@ -72,11 +72,11 @@ impl<'a> Planner<'a> {
         retries: &'a Retries,
         peers: impl Fn(&Tenant) -> Vec<Peer>,
         now: Timestamp,
-        rides: Option<Duration>,
+        (rides, begin_at_most): (Option<Duration>, usize),
     ) -> Self {
         let run = |subject: &'a Subject| {
             let execution = subject.definition.as_ref().map(|definition| {
-                let mut execution = Execution::new(definition, &subject.context, BEGIN_AT_MOST);
+                let mut execution = Execution::new(definition, &subject.context, begin_at_most);
                 subject.branches.iter().for_each(|(_, branch)| execution.load(branch.clone()));
                 execution
             });

@@ -13,7 +13,7 @@ use super::recipe::Workload;
 use super::world::World;
 
 /// How each claim that came from outside ended, and what was recorded, in any order.
-pub(super) type Told = BTreeMap<ClaimId, (String, Vec<String>)>;
+pub(super) type Told = BTreeMap<ClaimId, (String, Vec<&'static str>)>;
 
 /// Errors that a claim may end with.
 const ERRORS: [&str; 11] = [
@@ -30,21 +30,35 @@ const ERRORS: [&str; 11] = [
     "Fluxus.InvalidBody",
 ];
 
+/// The history of each claim, in order.
+type Histories = BTreeMap<ClaimId, Vec<EventRow>>;
+
 pub(super) fn told(world: &World) -> Told {
+    tell(world, &histories(world))
+}
+
+fn tell(world: &World, histories: &Histories) -> Told {
     let outside = world.tables.claims.values().filter(|claim| claim.origin.is_none());
     let tell = |claim: &std::rc::Rc<ClaimRow>| {
         let ClaimRow { status, output, error, cause, .. } = &**claim;
-        let end = format!("{status} {output:?} {error:?} {cause:?}");
-        let mut kinds: Vec<String> = rows(world, claim.claim_id)
-            .into_iter()
-            .flat_map(|row| row.events)
-            .filter(|event| is_certain(event.kind))
-            .map(|event| event.kind.as_str().to_owned())
-            .collect();
-        kinds.sort();
+        let end = timeless(&format!("{status} {output:?} {error:?} {cause:?}"));
+        let rows = histories.get(&claim.claim_id).into_iter().flatten();
+        let certain = rows.flat_map(|row| &row.events).filter(|event| is_certain(event.kind));
+        let mut kinds: Vec<&'static str> = certain.map(|event| event.kind.as_str()).collect();
+        kinds.sort_unstable();
         (claim.claim_id, (end, kinds))
     };
     outside.map(tell).collect()
+}
+
+/// A text without the numbers of events in it: while branches run side by side, those say when.
+pub(super) fn timeless(text: &str) -> String {
+    const NUMBERED: &str = "event id #";
+    let mut parts = text.split(NUMBERED);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| {
+        all + NUMBERED + part.trim_start_matches(|c: char| c.is_ascii_digit())
+    })
 }
 
 /// Whether an event is recorded in whatever order messages come.
@@ -57,12 +71,14 @@ fn is_certain(kind: EventKind) -> bool {
 pub(super) fn check(world: &mut World, workload: &Workload, expected: Option<&Told>) {
     let mut found = Vec::new();
     left_over(world, &mut found);
+    let histories = histories(world);
     let claims: Vec<_> = world.tables.claims.values().cloned().collect();
     for claim in &claims {
         let id = claim.claim_id;
         let mut note = |what: String| found.push(format!("claim {id}: {what}"));
         check_end(world, claim, &mut note);
-        check_story(world, claim, &mut note);
+        let rows = histories.get(&id).map_or(&[][..], Vec::as_slice);
+        check_story(world, claim, rows, &mut note);
     }
     for intake in &workload.claims {
         if !world.tables.claims.contains_key(&intake.claim_id) {
@@ -70,7 +86,7 @@ pub(super) fn check(world: &mut World, workload: &Workload, expected: Option<&To
         }
     }
     if let Some(expected) = expected {
-        for (id, (end, kinds)) in told(world) {
+        for (id, (end, kinds)) in tell(world, &histories) {
             let Some((expected_end, expected_kinds)) = expected.get(&id) else { continue };
             if end != *expected_end {
                 found.push(format!("claim {id} ended as {end}, not as {expected_end}"));
@@ -79,6 +95,12 @@ pub(super) fn check(world: &mut World, workload: &Workload, expected: Option<&To
                 found.push(format!("claim {id} recorded {kinds:?}, not {expected_kinds:?}"));
             }
         }
+    }
+    for claim in &claims {
+        world.meets(claim.status.as_str());
+    }
+    for event in histories.values().flatten().flat_map(|row| &row.events) {
+        world.meets(event.kind.as_str());
     }
     found.into_iter().for_each(|what| world.violation(what));
 }
@@ -131,25 +153,30 @@ fn check_end(world: &World, claim: &ClaimRow, note: &mut impl FnMut(String)) {
     }
 }
 
-fn rows(world: &World, id: ClaimId) -> Vec<EventRow> {
-    let own = world.tables.history.iter().filter(|row| row.claim_id == id);
-    let read = |row: &fluxus_store::HistoryRow| EventRow {
-        branch_id: row.branch_id.clone(),
-        revision: row.revision,
-        at: row.at,
-        events: serde_json::from_str(&row.events).unwrap_or_default(),
-    };
-    own.map(read).collect()
+fn histories(world: &World) -> Histories {
+    let mut histories = Histories::new();
+    for row in &world.tables.history {
+        histories.entry(row.claim_id).or_default().push(EventRow {
+            branch_id: row.branch_id.clone(),
+            revision: row.revision,
+            at: row.at,
+            events: serde_json::from_str(&row.events).unwrap_or_default(),
+        });
+    }
+    for rows in histories.values_mut() {
+        rows.sort_by(|a, b| {
+            (a.at, &a.branch_id, a.revision).cmp(&(b.at, &b.branch_id, b.revision))
+        });
+    }
+    histories
 }
 
 /// Its history has no gap, causes come first, and each task's result was used once.
-fn check_story(world: &World, claim: &ClaimRow, note: &mut impl FnMut(String)) {
-    let mut rows = rows(world, claim.claim_id);
-    rows.sort_by(|a, b| (a.at, &a.branch_id, a.revision).cmp(&(b.at, &b.branch_id, b.revision)));
+fn check_story(world: &World, claim: &ClaimRow, rows: &[EventRow], note: &mut impl FnMut(String)) {
     let mut known: BTreeSet<EventKey> = BTreeSet::new();
     let mut revisions: BTreeMap<&BranchId, u32> = BTreeMap::new();
     let mut open: BTreeMap<&BranchId, u32> = BTreeMap::new();
-    for row in &rows {
+    for row in rows {
         let EventRow { branch_id, revision, events, .. } = row;
         let here = || format!("step {branch_id}#{revision}");
         let before = revisions.insert(branch_id, *revision);
@@ -181,7 +208,7 @@ fn check_story(world: &World, claim: &ClaimRow, note: &mut impl FnMut(String)) {
     }
     let causes: usize =
         rows.iter().flat_map(|row| &row.events).filter_map(|e| e.previous.as_ref()).count();
-    let numbered = number(rows, true);
+    let numbered = number(rows.to_vec(), true);
     let told = numbered.iter().filter(|event| event.previous_event_id != 0).count();
     if told != causes || numbered.iter().any(|event| event.previous_event_id >= event.id) {
         note("its events are not numbered in the order of their causes".to_owned());

@@ -14,7 +14,8 @@ use fluxus_schema::{ClaimId, ClaimStatus, TaskToken, Tenant, Timestamp};
 use serde_json::{Value, json};
 
 use super::chance::mix;
-use super::world::{World, core_queue};
+use super::check::timeless;
+use super::world::{CORE, World};
 
 /// How long a task's message stays hidden, in milliseconds: the SDK keeps it so while it works.
 const HIDDEN: i64 = 600_000;
@@ -119,7 +120,7 @@ fn digest(document: &Value) -> u32 {
     if let Some(fields) = document.as_object_mut() {
         fields.shift_remove("token");
     }
-    let bytes = document.to_string();
+    let bytes = timeless(&document.to_string());
     let sum = bytes.bytes().fold(0_u64, |sum, byte| mix(sum ^ u64::from(byte)));
     u32::try_from(sum >> 32).unwrap_or_default()
 }
@@ -131,8 +132,7 @@ impl World {
 
     /// A fluxling takes a task, and decides how it will go.
     pub(super) fn serve(&mut self) {
-        let core = core_queue();
-        let ready = self.queues.ready(|queue| *queue != core, self.now).collect();
+        let ready = self.queues.ready(|queue| *queue != *CORE, self.now).collect();
         let when = (self.now, HIDDEN);
         let received = self.queues.receive(ready, 1, when, &mut self.chance);
         let Some(received) = received.into_iter().next() else { return };
@@ -200,7 +200,7 @@ impl World {
         match act {
             Act::Work(task, receipt, how) => self.do_task(&task, &receipt, how),
             Act::Tell(message) => self.tell(&message),
-            Act::Babble => self.send(&[Outgoing::new(core_queue(), "{\"type\":\"Nonsense\"}")]),
+            Act::Babble => self.send(&[Outgoing::new(CORE.clone(), "{\"type\":\"Nonsense\"}")]),
             Act::Register(tenant, fluxling) => {
                 self.note(|| format!("`{}` registers", fluxling.manifest.name));
                 self.register(tenant, *fluxling);
@@ -278,6 +278,6 @@ impl World {
 
     pub(super) fn tell(&mut self, message: &CoreMessage) {
         let body = serde_json::to_string(message).expect("writes");
-        self.send(&[Outgoing::new(core_queue(), body)]);
+        self.send(&[Outgoing::new(CORE.clone(), body)]);
     }
 }

@@ -78,6 +78,9 @@ impl Ledger for Tx {
         }
         let mut loaded = Vec::new();
         for (key, named) in wanted {
+            if keys.is_empty() && !self.has(&Row::Branch(key.clone())) {
+                self.world.borrow_mut().meets("newcomer");
+            }
             self.lock(Row::Branch(key.clone()), Mode::Exclusive).await?;
             let row = self.branch(&key).filter(|row| named || row.status != BranchStatus::Ended);
             if let (Some(row), Some(claim)) = (row, claims.get(&key.claim_id)) {
@@ -202,6 +205,7 @@ impl Ledger for Tx {
 
     async fn hold_claims(&self, ids: &[ClaimId]) -> Result<Vec<Namesake>, StoreError> {
         self.statement("hold claims").await?;
+        self.world.borrow_mut().meets("name that is taken");
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         let mut held = Vec::new();
@@ -297,6 +301,7 @@ impl Tx {
             let end = changes.end.iter().find(|end| end.claim_id == id);
             let row = self.claim(id).filter(|row| may_change(row.status, start.is_some()));
             let Some(row) = row else {
+                self.world.borrow_mut().meets("conflict of claims");
                 return Err(StoreError::Conflict { table: "claim", key: id.to_string() });
             };
             let mut row = (*row).clone();
@@ -391,7 +396,8 @@ impl Tx {
         if !set.is_empty() {
             self.statement("set timers").await?;
         }
-        for timer in &set {
+        let is_broken = self.world.borrow().mutation == Some(Mutation::NoTimers);
+        for timer in set.iter().filter(|_| !is_broken) {
             let key = (timer.claim_id, timer.key.clone());
             self.lock(Row::Timer(key.0, key.1.clone()), Mode::Exclusive).await?;
             self.own.borrow_mut().timers.insert(key, Some((*timer).clone()));

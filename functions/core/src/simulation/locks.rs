@@ -60,6 +60,10 @@ impl Locks {
         Asked::Waits
     }
 
+    pub(super) fn has(&self, tx: TxId, row: &Row) -> bool {
+        self.held.get(row).is_some_and(|holders| holders.contains_key(&tx))
+    }
+
     /// Whether nobody else has it, for those who pass over what is locked.
     pub(super) fn is_free(&self, tx: TxId, row: &Row) -> bool {
         self.blockers(tx, row, Mode::Exclusive).is_empty()

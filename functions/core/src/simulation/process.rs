@@ -13,7 +13,7 @@ use fluxus_store::branch::Unserved;
 use super::ledger::Enqueued;
 use super::locks::Row;
 use super::transaction::{Tx, transient};
-use super::world::{Footing, Mutation, Shared, core_queue, pause};
+use super::world::{CORE, Footing, Mutation, Shared, pause};
 use crate::Sweeps;
 use crate::batch::{Stepper, Transact, deal};
 use crate::error::CoreError;
@@ -31,20 +31,23 @@ const MAX_BATCH: usize = 6;
 
 /// A process with a clock of its own.
 pub(super) struct Process {
-    pub(super) world: Shared,
+    world: Shared,
     /// How far its clock is ahead, in milliseconds.
     pub(super) skew: i64,
-    pub(super) recipes: Rc<Recipes>,
-    pub(super) registry: Registry,
+    recipes: Rc<Recipes>,
+    registry: Registry,
+    /// Few enough that a small Map takes several steps to begin.
+    begin_at_most: usize,
 }
 
 impl Process {
     pub(super) fn new(world: Shared, skew: i64, recipes: Rc<Recipes>) -> Self {
         let registry = Registry::new(world.borrow().footing.sweeps());
-        Self { world, skew, recipes, registry }
+        let begin_at_most = 1 + world.borrow_mut().chance.below(4);
+        Self { world, skew, recipes, registry, begin_at_most }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.world.borrow().now + self.skew)
     }
 
@@ -57,7 +60,8 @@ impl Process {
             Sweeps::Every(rhythm) => Some(2 * rhythm),
             Sweeps::WhenDue => None,
         };
-        Stepper { recipes: &self.recipes, registry: &self.registry, rides }
+        let begin_at_most = self.begin_at_most;
+        Stepper { recipes: &self.recipes, registry: &self.registry, rides, begin_at_most }
     }
 
     /// Looks at the fluxlings that are there.
@@ -77,10 +81,9 @@ impl Process {
         pause().await;
         let batch = {
             let mut world = self.world.borrow_mut();
-            let core = core_queue();
             let world = &mut *world;
             let at_most = 1 + world.chance.below(MAX_BATCH);
-            let ready = world.queues.ready(|queue| *queue == core, world.now).collect();
+            let ready = world.queues.ready(|queue| *queue == *CORE, world.now).collect();
             let when = (world.now, VISIBILITY);
             world.queues.receive(ready, at_most, when, &mut world.chance)
         };
@@ -115,10 +118,9 @@ impl Process {
         tx.statement("take messages").await?;
         let (ready, at_most): (Vec<u64>, usize) = {
             let mut world = self.world.borrow_mut();
-            let core = core_queue();
             let at_most = 1 + world.chance.below(MAX_BATCH);
             let mut ready: Vec<u64> =
-                world.queues.ready(|queue| *queue == core, world.now).collect();
+                world.queues.ready(|queue| *queue == *CORE, world.now).collect();
             let turn = world.chance.below(ready.len());
             ready.rotate_left(turn);
             (ready, at_most)
@@ -171,16 +173,14 @@ impl Process {
     fn mutated(&self, items: &[Item]) -> Vec<Item> {
         let mut items = items.to_vec();
         let mutation = self.world.borrow().mutation;
-        if !matches!(mutation, Some(Mutation::AnyToken | Mutation::AnyTimer)) {
+        if mutation != Some(Mutation::AnyToken) {
             return items;
         }
         for item in &mut items {
             let at = item.address.clone();
             match &mut item.message {
                 CoreMessage::TaskSucceeded { token, .. }
-                | CoreMessage::TaskFailed { token, .. }
-                    if mutation == Some(Mutation::AnyToken) =>
-                {
+                | CoreMessage::TaskFailed { token, .. } => {
                     let Some(at) = at else { continue };
                     let key = BranchKey { claim_id: at.claim_id, branch_id: at.branch_id };
                     let waits = self.document(&key).and_then(|state| {
@@ -190,14 +190,6 @@ impl Process {
                         *token = TaskToken::from_text(&waits);
                         item.address = token.address().ok();
                     }
-                }
-                CoreMessage::TimerFired { claim_id, branch_id, revision }
-                    if mutation == Some(Mutation::AnyTimer) =>
-                {
-                    let key = BranchKey { claim_id: *claim_id, branch_id: branch_id.clone() };
-                    let world = self.world.borrow();
-                    let row = world.tables.branches.get(&key);
-                    *revision = row.map_or(*revision, |row| row.revision);
                 }
                 _ => {}
             }
@@ -262,6 +254,7 @@ impl Process {
         if unsent.is_empty() {
             return Ok(());
         }
+        self.world.borrow_mut().meets("message left in the outbox");
         self.send(unsent.iter().map(|(_, one)| one.clone()).collect()).await?;
         tx.own.borrow_mut().outbox.extend(unsent.into_iter().map(|(id, _)| (id, None)));
         tx.commit().await?;
@@ -274,7 +267,8 @@ impl Process {
         if letters.is_empty() {
             return Ok(());
         }
-        self.send(answers(&letters, &self.registry, &core_queue())?).await?;
+        self.world.borrow_mut().meets("dead letter");
+        self.send(answers(&letters, &self.registry, &CORE)?).await?;
         pause().await;
         self.world.borrow_mut().queues.mark_reported(&letters);
         Ok(())
@@ -291,8 +285,12 @@ impl Process {
             };
             world.tables.branches.values().filter_map(unserved).collect()
         };
-        let questions = questions(found, &offered, &core_queue())?;
-        if questions.is_empty() { Ok(()) } else { self.send(questions).await }
+        let questions = questions(found, &offered, &CORE)?;
+        if questions.is_empty() {
+            return Ok(());
+        }
+        self.world.borrow_mut().meets("task that waited for a fluxling");
+        self.send(questions).await
     }
 
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), CoreError> {

@@ -134,7 +134,7 @@ impl Maker<'_> {
 
     /// A state that goes to `next`; `last` is where its machine ends.
     fn state(&mut self, name: &str, next: &str, last: &str, depth: usize) -> (String, Value) {
-        let kind = self.chance.below(if depth > 0 { 12 } else { 7 });
+        let kind = self.chance.below(if depth > 0 { 13 } else { 8 });
         let state = match kind {
             0..=3 => return self.task(name, next, depth),
             4 => {
@@ -155,9 +155,9 @@ impl Maker<'_> {
             6 => json!({
                 "Type": "Pass", "Result": { "passed": name }, "ResultPath": "$.pass", "Next": next
             }),
-            7 | 8 => self.parallel(next, depth),
+            7 | 8 if self.may_nest => self.nested(next),
+            7 | 8 => json!({ "Type": "Wait", "Seconds": 2, "Next": next }),
             9 | 10 => self.map(next, depth),
-            _ if self.may_nest => self.nested(next),
             _ => self.parallel(next, depth),
         };
         (name.to_owned(), state)
@@ -263,7 +263,7 @@ impl Maker<'_> {
             "Catch": [{ "ErrorEquals": ["States.ALL"], "ResultPath": null, "Next": next }]
         });
         match self.chance.below(4) {
-            0 if !self.calm => state["Parameters"]["Name"] = json!("same"),
+            0 | 2 if !self.calm => state["Parameters"]["Name"] = json!("same"),
             1 => {
                 state["Resource"] = json!("arn:aws:states:::states:startExecution");
                 state["ResultSelector"] = json!({ "started": true });

@@ -14,7 +14,7 @@ use super::fluxling::{Act, fluxling};
 use super::process::{Process, grace, millis};
 use super::recipe::{Workload, workload};
 use super::tables::received;
-use super::world::{Faults, Footing, Mutation, Shared, World, core_queue};
+use super::world::{CORE, Faults, Footing, Met, Mutation, Shared, World};
 use crate::Sweeps;
 use crate::recipes::Recipes;
 
@@ -74,6 +74,8 @@ pub(super) struct Report {
     /// Decisions that were made.
     pub(super) steps: usize,
     pub(super) story: Vec<String>,
+    /// What happened, and how often.
+    pub(super) met: Met,
 }
 
 /// Runs the schedule of a seed, and checks what came of it.
@@ -101,6 +103,7 @@ pub(super) fn run(seed: u64, options: Options) -> Report {
         violations: std::mem::take(&mut world.violations),
         steps,
         story: world.trace.take().unwrap_or_default(),
+        met: std::mem::take(&mut world.met),
     }
 }
 
@@ -238,24 +241,29 @@ impl Schedule {
     /// Makes one decision; false if there is none to make.
     fn decide(&mut self) -> bool {
         let choices = self.choices();
-        let next_at = self.next_at();
-        let mut world = self.world.borrow_mut();
         if choices.is_empty() {
+            let next_at = self.next_at();
+            let mut world = self.world.borrow_mut();
             return match next_at {
                 Some(at) => {
-                    world.now = world.now.max(at);
+                    world.now = at;
                     true
                 }
                 None => world.redrive(),
             };
         }
-        if self.crash > 0 && world.chances(20) {
+        let (hastens, choice) = {
+            let mut world = self.world.borrow_mut();
+            let hastens = self.steps < self.faulty_until && world.chances(20);
+            (hastens, &choices[world.chance.below(choices.len())])
+        };
+        if hastens {
+            let next_at = self.next_at();
+            let mut world = self.world.borrow_mut();
             let haste = world.now + world.chance.between(0, HASTE);
             world.now = next_at.map_or(haste, |at| at.clamp(world.now, haste));
             return true;
         }
-        let choice = &choices[world.chance.below(choices.len())];
-        drop(world);
         match choice {
             Choice::Poll(process) => self.poll(*process),
             Choice::Start(process) => self.start(*process),
@@ -267,9 +275,8 @@ impl Schedule {
 
     fn choices(&self) -> Vec<Choice> {
         let world = self.world.borrow();
-        let core = core_queue();
         let mut choices = Vec::new();
-        let has_core = world.queues.ready(|queue| *queue == core, world.now).next().is_some();
+        let has_core = world.queues.ready(|queue| *queue == *CORE, world.now).next().is_some();
         for (process, future) in self.futures.iter().enumerate() {
             if future.is_some() {
                 let tx = world.transactions.get(&process);
@@ -284,7 +291,7 @@ impl Schedule {
                 choices.push(Choice::Start(process));
             }
         }
-        if world.queues.ready(|queue| *queue != core, world.now).next().is_some() {
+        if world.queues.ready(|queue| *queue != *CORE, world.now).next().is_some() {
             choices.push(Choice::Serve);
         }
         if world.acts.first_key_value().is_some_and(|((at, _), _)| *at <= world.now) {
@@ -340,6 +347,7 @@ impl Schedule {
             let dies = world.chance.one_in(self.crash);
             if dies {
                 world.note(|| "DIES".to_owned());
+                world.meets("death");
             }
             dies
         };
@@ -385,8 +393,12 @@ impl World {
     fn redrive(&mut self) -> bool {
         let before = self.queues.messages.len();
         let is_good = |body: &str| serde_json::from_str::<CoreMessage>(body).is_ok();
-        self.queues.redrive(&core_queue(), is_good);
-        self.note(|| "what died is put back".to_owned());
-        self.queues.messages.len() > before
+        self.queues.redrive(&CORE, is_good);
+        let has_some = self.queues.messages.len() > before;
+        if has_some {
+            self.note(|| "what died is put back".to_owned());
+            self.meets("message that is put back");
+        }
+        has_some
     }
 }

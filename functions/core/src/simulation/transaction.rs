@@ -67,6 +67,7 @@ impl Tx {
         let rate = world.faults.transient;
         if world.chances(rate) {
             world.note(|| format!("{what} FAILS"));
+            world.meets("transient");
             return Err(transient(what));
         }
         Ok(())
@@ -77,20 +78,32 @@ impl Tx {
         loop {
             let asked = {
                 let mut world = self.world.borrow_mut();
-                if world.mutation == Some(Mutation::NoRevisions) && !matches!(row, Row::Message(_)) {
+                if world.mutation == Some(Mutation::NoRevisions) && !matches!(row, Row::Message(_))
+                {
                     return Ok(());
                 }
-                world.locks.ask(self.id, &row, mode)
+                let asked = world.locks.ask(self.id, &row, mode);
+                if asked == Asked::Waits {
+                    world.meets("wait for a lock");
+                }
+                asked
             };
             match asked {
                 Asked::Granted => return Ok(()),
                 Asked::Waits => pause().await,
                 Asked::Deadlock => {
-                    self.world.borrow_mut().note(|| format!("DEADLOCK at {row:?}"));
+                    let mut world = self.world.borrow_mut();
+                    world.note(|| format!("DEADLOCK at {row:?}"));
+                    world.meets("deadlock");
                     return Err(transient("deadlock"));
                 }
             }
         }
+    }
+
+    /// Whether it has locked a row.
+    pub(super) fn has(&self, row: &Row) -> bool {
+        self.world.borrow().locks.has(self.id, row)
     }
 
     /// Locks a row unless somebody else has it.
@@ -166,6 +179,9 @@ impl Tx {
         };
         let free = |timer: &TimerRow| self.try_lock(&Row::Timer(timer.claim_id, timer.key.clone()));
         let taken: Vec<TimerRow> = due.into_iter().filter(free).collect();
+        if !taken.is_empty() {
+            self.world.borrow_mut().meets("timer row due");
+        }
         let keys = taken.iter().map(|timer| ((timer.claim_id, timer.key.clone()), None));
         self.own.borrow_mut().timers.extend(keys);
         Ok(taken)
@@ -182,7 +198,9 @@ impl Tx {
             world.chances(rate)
         };
         if lost {
-            self.world.borrow_mut().note(|| "the answer to COMMIT is lost".to_owned());
+            let mut world = self.world.borrow_mut();
+            world.note(|| "the answer to COMMIT is lost".to_owned());
+            world.meets("lost answer");
             return Err(transient("commit"));
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use fluxus_queue::{Outgoing, QueueName};
@@ -66,8 +67,8 @@ pub(super) struct Faults {
 pub(super) enum Mutation {
     /// An answer counts whatever its token.
     AnyToken,
-    /// A timer counts whatever the revision that set it.
-    AnyTimer,
+    /// Timers are not written down.
+    NoTimers,
     /// Messages are sent after the commit, and written down nowhere before.
     NoOutbox,
     /// Messages are deleted before what they led to is committed.
@@ -100,8 +101,13 @@ pub(super) struct World {
     /// The transaction that each process began last.
     pub(super) transactions: HashMap<usize, TxId>,
     pub(super) trace: Option<Vec<String>>,
+    /// What happened, and how often.
+    pub(super) met: Met,
     last_id: u64,
 }
+
+/// How often what happened.
+pub(super) type Met = BTreeMap<&'static str, u64>;
 
 pub(super) type Shared = Rc<RefCell<World>>;
 
@@ -123,6 +129,7 @@ impl World {
             running: 0,
             transactions: HashMap::new(),
             trace: None,
+            met: Met::new(),
             last_id: 0,
         }
     }
@@ -146,6 +153,11 @@ impl World {
         self.chance.one_in(one_in)
     }
 
+    /// Counts something that happened.
+    pub(super) fn meets(&mut self, what: &'static str) {
+        *self.met.entry(what).or_default() += 1;
+    }
+
     /// Adds a line to the story, where it is told.
     pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
@@ -166,8 +178,12 @@ impl World {
         for message in messages {
             self.note(|| format!("sends to {}: {}", message.queue, message.body));
             self.queues.send(message, self.now);
+            if message.body.starts_with(r#"{"type":"MapHasRoom""#) {
+                self.meets("room in a Map");
+            }
             if self.chances(self.faults.duplicate) {
                 self.note(|| "... twice".to_owned());
+                self.meets("duplicate");
                 self.queues.send(message, self.now);
             }
         }
@@ -179,9 +195,9 @@ impl World {
     }
 }
 
-pub(super) fn core_queue() -> QueueName {
-    QueueName::new(CORE_QUEUE).expect("a name")
-}
+/// The queue that the core takes its messages from.
+pub(super) static CORE: LazyLock<QueueName> =
+    LazyLock::new(|| QueueName::new(CORE_QUEUE).expect("a name"));
 
 /// Lets others run.
 pub(super) fn pause() -> Pause {
