@@ -70,8 +70,8 @@ fn tell(seed: u64, options: Options) {
     };
     panic!(
         "schedule {seed} is wrong, after {steps} decisions:\n  {}\nTo see it again:\n  \
-         FLUXUS_SIMULATION_SEED={seed} {without}cargo test -p fluxus-core --lib simulation \
-         -- --nocapture",
+         FLUXUS_SIMULATION_SEED={seed} {without}cargo test -p fluxus-core --lib \
+         simulation::tests::whatever -- --nocapture",
         violations.join("\n  ")
     );
 }
