@@ -90,6 +90,23 @@ impl Ledger for Tx {
         Ok(loaded)
     }
 
+    async fn lock_kept(&self, ids: &[ClaimId]) -> Result<Vec<LoadedBranch>, StoreError> {
+        self.statement("lock kept branches").await?;
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        let mut loaded = Vec::new();
+        for id in ids {
+            let Some(claim) = self.claim(id) else { continue };
+            for key in self.branches(id).into_keys() {
+                self.lock(Row::Branch(key.clone()), Mode::Exclusive).await?;
+                let claim = Arc::new(context(&claim)?);
+                let row = self.branch(&key);
+                loaded.extend(row.map(|row| LoadedBranch { row: (*row).clone(), claim }));
+            }
+        }
+        Ok(loaded)
+    }
+
     async fn join(&self, parents: &[Join]) -> Result<Vec<BranchRow>, StoreError> {
         self.statement("join branches").await?;
         let mut joined = BTreeMap::new();
@@ -244,6 +261,12 @@ impl Ledger for Tx {
     }
 
     async fn save(&self, changes: &Changes) -> Result<(), StoreError> {
+        if !changes.payloads.is_empty() {
+            let what = "a document is put apart, which the model does not read";
+            self.world.borrow_mut().violation(what.to_owned());
+        }
+        self.redrive(changes).await?;
+        self.delete_trees(changes).await?;
         self.start_and_end(changes).await?;
         self.clear_ended(changes).await?;
         self.save_branches(changes).await?;
@@ -285,6 +308,56 @@ impl Tx {
     fn named(&self, name: &(Tenant, String)) -> Option<ClaimId> {
         let own = self.own.borrow().names.get(name).copied();
         own.or_else(|| self.world.borrow().tables.names.get(name).copied())
+    }
+
+    async fn redrive(&self, changes: &Changes) -> Result<(), StoreError> {
+        if changes.redrive.is_empty() {
+            return Ok(());
+        }
+        self.statement("redrive claims").await?;
+        for one in &changes.redrive {
+            let id = one.claim_id;
+            self.lock(Row::Claim(id), Mode::Exclusive).await?;
+            let may_go_on = |row: &Rc<ClaimRow>| {
+                let failed = [ClaimStatus::Failed, ClaimStatus::TimedOut, ClaimStatus::Aborted];
+                failed.contains(&row.status)
+                    && row.started_at.is_some()
+                    && row.redrive_count + 1 == one.redrive_count
+            };
+            let Some(row) = self.claim(id).filter(may_go_on) else {
+                self.world.borrow_mut().meets("conflict of claims");
+                return Err(StoreError::Conflict { table: "claim", key: id.to_string() });
+            };
+            let row = ClaimRow {
+                status: ClaimStatus::Running,
+                error: None,
+                cause: None,
+                ended_at: None,
+                redrive_count: one.redrive_count,
+                redriven_at: Some(one.redriven_at),
+                ..(*row).clone()
+            };
+            self.own.borrow_mut().claims.insert(id, Rc::new(row));
+        }
+        Ok(())
+    }
+
+    async fn delete_trees(&self, changes: &Changes) -> Result<(), StoreError> {
+        let goes =
+            |id: ClaimId| changes.end.iter().any(|end| end.delete_branches && end.claim_id == id);
+        let trees: Vec<_> = changes.delete_trees.iter().filter(|k| !goes(k.claim_id)).collect();
+        if !trees.is_empty() {
+            self.statement("delete branches with what is below").await?;
+        }
+        for top in trees {
+            for key in self.branches(top.claim_id).into_keys() {
+                if key == *top || key.branch_id.is_below(&top.branch_id) {
+                    self.lock(Row::Branch(key.clone()), Mode::Exclusive).await?;
+                    self.own.borrow_mut().branches.insert(key, None);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn start_and_end(&self, changes: &Changes) -> Result<(), StoreError> {
@@ -447,5 +520,8 @@ fn context(row: &ClaimRow) -> Result<ClaimContext, StoreError> {
         traceparent: row.traceparent.clone(),
         origin: row.origin.clone(),
         deadline: row.deadline,
+        priority: row.priority,
+        redrive_count: row.redrive_count,
+        redriven_at: row.redriven_at,
     })
 }

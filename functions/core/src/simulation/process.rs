@@ -21,6 +21,7 @@ use crate::inbox::{Inbox, Item};
 use crate::ledger::Ledger as _;
 use crate::recipes::Recipes;
 use crate::registry::Registry;
+use crate::retries::Retries;
 use crate::sweep::{OUTBOX_GRACE, answers, before, due_messages, questions};
 
 /// How long a batch may take before its messages come again, in milliseconds.
@@ -36,6 +37,7 @@ pub(super) struct Process {
     pub(super) skew: i64,
     recipes: Rc<Recipes>,
     registry: Registry,
+    retries: Retries,
     /// Few enough that a small Map takes several steps to begin.
     begin_at_most: usize,
 }
@@ -44,7 +46,7 @@ impl Process {
     pub(super) fn new(world: Shared, skew: i64, recipes: Rc<Recipes>) -> Self {
         let registry = Registry::new(world.borrow().footing.sweeps());
         let begin_at_most = 1 + world.borrow_mut().chance.below(4);
-        Self { world, skew, recipes, registry, begin_at_most }
+        Self { world, skew, recipes, registry, retries: Retries::default(), begin_at_most }
     }
 
     fn now(&self) -> Timestamp {
@@ -61,7 +63,8 @@ impl Process {
             Sweeps::WhenDue => None,
         };
         let begin_at_most = self.begin_at_most;
-        Stepper { recipes: &self.recipes, registry: &self.registry, rides, begin_at_most }
+        let (recipes, registry, retries) = (&*self.recipes, &self.registry, &self.retries);
+        Stepper { recipes, registry, retries, rides, begin_at_most }
     }
 
     /// Looks at the fluxlings that are there.
@@ -138,6 +141,7 @@ impl Process {
         let settled = self.stepper().settle(&tx, &items, self.now()).await?;
         tx.commit().await?;
         self.registry.note(&settled.given, &settled.answered);
+        self.retries.note(&settled.answered, self.now());
         self.committed(settled.enqueued).await;
         Ok(())
     }
@@ -316,6 +320,7 @@ impl Transact for Process {
         }
         tx.commit().await?;
         self.registry.note(&settled.given, &settled.answered);
+        self.retries.note(&settled.answered, self.now());
         self.committed(settled.enqueued).await;
         Ok(())
     }

@@ -85,6 +85,9 @@ impl Queues {
         let letters = self.dead.iter().filter(|(_, (_, reported))| !reported);
         let letter = |(id, (message, _)): (&u64, &(Message, bool))| DeadLetter {
             id: DeadLetterId(id.to_string()),
+            message_id: MessageId(id.to_string()),
+            sent_at_ms: message.sent_at,
+            attempts: Vec::new(),
             queue: message.queue.clone(),
             body: message.body.clone(),
             receive_count: message.receives,

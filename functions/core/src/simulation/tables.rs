@@ -67,7 +67,7 @@ pub(super) fn received(intake: &Intake) -> ClaimRow {
         recipe: None,
         recipe_version: None,
         idempotency_key: claim.idempotency_key,
-        priority: claim.priority,
+        priority: u8::try_from(claim.priority).unwrap_or_default(),
         deadline: claim.deadline,
         attributes: claim.attributes,
         traceparent,
@@ -76,5 +76,7 @@ pub(super) fn received(intake: &Intake) -> ClaimRow {
         received_at,
         started_at: None,
         ended_at: None,
+        redrive_count: 0,
+        redriven_at: None,
     }
 }
