@@ -227,7 +227,8 @@ fn check_task<'a>(
     let here = || format!("{} at {}#{}", event.kind.as_str(), row.branch_id, row.revision);
     match event.kind {
         EventKind::TaskScheduled => {
-            if open.insert(&row.branch_id, row.revision).is_some() {
+            let before = open.insert(&row.branch_id, row.revision);
+            if before.is_some() {
                 note(format!("{} while another has no result", here()));
             }
         }

@@ -86,13 +86,13 @@ pub(super) fn run(seed: u64, options: Options) -> Report {
     let recipes = Rc::new(Recipes::default());
     // What a claim is to come to, where that depends on nothing but its recipe.
     let expected = calm.then(|| {
-        let mut quiet = Schedule::quiet(chance.clone(), &workload, recipes.clone());
+        let mut quiet = Schedule::quiet(chance.clone(), &workload, &recipes);
         quiet.drive();
         check::told(&quiet.world.borrow())
     });
     // Most processes know the recipes already; some compile them anew.
     let recipes = if chance.one_in(8) { Rc::new(Recipes::default()) } else { recipes };
-    let mut schedule = Schedule::disturbed(chance, &workload, recipes, calm, options);
+    let mut schedule = Schedule::disturbed(chance, &workload, &recipes, calm, options);
     schedule.drive();
     let Schedule { world, futures, steps, .. } = schedule;
     // What is left of a schedule that does not end holds on to the world.
@@ -131,15 +131,15 @@ enum Choice {
 
 impl Schedule {
     /// One worker and one sweep, and nothing goes wrong.
-    fn quiet(chance: Chance, workload: &Workload, recipes: Rc<Recipes>) -> Self {
+    fn quiet(chance: Chance, workload: &Workload, recipes: &Rc<Recipes>) -> Self {
         let world = World::new(chance, BEGAN_AT, Footing::Joined, Faults::default());
-        Self::new(world, workload, &recipes, (&[0], &[0]), 0)
+        Self::new(world, workload, recipes, (&[0], &[0]), 0)
     }
 
     fn disturbed(
         mut chance: Chance,
         workload: &Workload,
-        recipes: Rc<Recipes>,
+        recipes: &Rc<Recipes>,
         calm: bool,
         options: Options,
     ) -> Self {
@@ -178,7 +178,7 @@ impl Schedule {
         if !calm {
             world.stops(&workload.claims);
         }
-        Self::new(world, workload, &recipes, (workers, sweeps), until)
+        Self::new(world, workload, recipes, (workers, sweeps), until)
     }
 
     fn new(
