@@ -244,13 +244,14 @@ impl Schedule {
         if choices.is_empty() {
             let next_at = self.next_at();
             let mut world = self.world.borrow_mut();
-            return match next_at {
-                Some(at) => {
-                    world.now = at;
-                    true
-                }
-                None => world.redrive(),
-            };
+            // A person does not wait until claims run out of time.
+            if world.redrive() {
+                return true;
+            }
+            return next_at.is_some_and(|at| {
+                world.now = at;
+                true
+            });
         }
         let (hastens, choice) = {
             let mut world = self.world.borrow_mut();
