@@ -18,6 +18,10 @@ use super::world::{CORE, Faults, Footing, Met, Mutation, Shared, World};
 use crate::Sweeps;
 use crate::recipes::Recipes;
 
+/// How far the clock of a process may be from the others': all go by the database's, and one that was
+/// set is noticed within a second (`fluxus_store::clock`).
+const MAX_SKEW_MS: i64 = 3_000;
+
 /// When each schedule begins, in milliseconds since 1970.
 pub(super) const BEGAN_AT: i64 = 1_700_000_000_000;
 
@@ -164,7 +168,7 @@ impl Schedule {
             faults.wild = 0;
         }
         let is_skewed = chance.one_in(2) && !without.has("skew");
-        let mut skew = || if is_skewed { chance.between(-180_000, 180_000) } else { 0 };
+        let mut skew = || if is_skewed { chance.between(-MAX_SKEW_MS, MAX_SKEW_MS) } else { 0 };
         let workers: Vec<i64> = (0..3).map(|_| skew()).collect();
         let sweeps: Vec<i64> = (0..2).map(|_| skew()).collect();
         let workers = &workers[..1 + chance.below(3)];
