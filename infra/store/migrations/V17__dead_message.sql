@@ -4,6 +4,7 @@ CREATE TABLE dead_message (
     claim_id      uuid NOT NULL,
     -- The letter's id in its queue.
     message_id    text COLLATE "C" NOT NULL,
+    tenant        text NOT NULL,
     -- The branch that it is about; null where it is the claim as a whole.
     branch_id     text COLLATE "C",
     body          text NOT NULL,

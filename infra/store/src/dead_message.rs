@@ -31,18 +31,20 @@ pub struct DeadMessage {
     pub dead_at: Timestamp,
 }
 
-/// Notes messages that are dead letters; those that are known already stay as they are.
+/// Notes messages that are dead letters; those that are known already stay as they are, and those
+/// about claims that are gone are passed over.
 ///
 /// # Errors
 /// [`StoreError`]; safe to try again.
 pub async fn note(on: &impl Connection, messages: &[DeadMessage]) -> Result<(), StoreError> {
     const NOTE: &str = "-- note dead messages
-        INSERT INTO dead_message (claim_id, message_id, branch_id, body, reason, receive_count,
-               dead_at)
-        SELECT claim_id, message_id, branch_id, body, reason, receive_count, dead_at
+        INSERT INTO dead_message (claim_id, message_id, tenant, branch_id, body, reason,
+               receive_count, dead_at)
+        SELECT new.claim_id, message_id, tenant, branch_id, new.body, reason, receive_count, dead_at
           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[],
                       $7::timestamptz[])
                AS new (claim_id, message_id, branch_id, body, reason, receive_count, dead_at)
+          JOIN claim ON claim.claim_id = new.claim_id
             ON CONFLICT DO NOTHING";
     if messages.is_empty() {
         return Ok(());
