@@ -1,7 +1,7 @@
 //! Prints how large each function is and how fast it starts and answers, as a table:
 //! `cargo run -p fluxus-tests --features aws --example lambda-table`.
 //!
-//! The functions are built in the profile `lambda` and run under AWS's runtime interface emulator on
+//! The functions are built in the profile `function` and run under AWS's runtime interface emulator on
 //! this machine, with a Postgres and ministack beside them. Times are medians of ten.
 //!
 //! - *zip*: the bootstrap as `fluxus deploy` packs it.
@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     functions.dedup_by(|one, other| one.binary == other.binary);
     let built = match std::env::args_os().nth(1) {
         Some(folder) => PathBuf::from(folder),
-        None => build(&functions, "lambda").await?,
+        None => build(&functions, "function").await?,
     };
     let footing = Footing::new().await?;
     let core = footing.start(&built.join("fluxus-core"), "MigrateFunction", &[]).await?;

@@ -12,8 +12,9 @@ use tokio::process::Command;
 use super::template::Function;
 use crate::exit::Usage;
 
-/// The profile of the root `Cargo.toml` that makes small binaries.
-const PROFILE: &str = "lambda";
+/// The profile of the root `Cargo.toml` that makes small binaries. It is not called `lambda`: cargo puts
+/// what it builds where cargo-lambda puts its own, and one of them would find the other's in its way.
+const PROFILE: &str = "function";
 
 /// The feature that has the adapters for AWS.
 const FEATURE: &str = "aws";
@@ -226,7 +227,7 @@ mod tests {
         };
         assert_eq!(
             args(&["fluxus-api", "fluxus-ingest"]).expect("arguments"),
-            "lambda build --profile lambda --features aws --x86-64 --compiler cargo \
+            "lambda build --profile function --features aws --x86-64 --compiler cargo \
              --bin fluxus-api --bin fluxus-ingest -p fluxus-api"
         );
         assert!(args(&["nobody"]).is_err_and(|usage| usage.0.contains("`nobody`")));

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What it needs it installs into a virtual environment, and says so where it cannot. Bootstraps
-//! are those of the dev profile; with `FLUXUS_E2E_PROFILE=lambda`, `fluxus deploy` builds those that
+//! are those of the dev profile; with `FLUXUS_E2E_PROFILE=function`, `fluxus deploy` builds those that
 //! go to AWS. The tests share one stack and take turns.
 
 // Helpers of tests may fail loudly, wherever they stand.

@@ -307,7 +307,7 @@ fn target_folder() -> &'static Path {
 
 /// Whether the bootstraps are to be those that go to AWS.
 fn release() -> bool {
-    std::env::var("FLUXUS_E2E_PROFILE").is_ok_and(|profile| profile == "lambda")
+    std::env::var("FLUXUS_E2E_PROFILE").is_ok_and(|profile| profile == "function")
 }
 
 fn architecture() -> &'static str {
