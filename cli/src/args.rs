@@ -117,7 +117,7 @@ pub enum Command {
     /// See which fluxlings there are and how they fare, write a new one
     #[command(subcommand, visible_alias = "fluxlings")]
     Fluxling(fluxling::Command),
-    /// Run the whole system on this machine: Postgres, queues, all functions, the console
+    /// Run the whole system on this machine: Postgres, queues, all functions
     Dev(dev::Args),
     /// Run the system, or a part of it, on a Postgres of yours
     Serve(serve::Args),

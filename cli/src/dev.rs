@@ -55,7 +55,7 @@ pub struct Args {
     /// Postgres to use; without one, an own one is started and kept under `--dir`
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// Where to serve REST and the console; port 0 takes any that is free
+    /// Where to serve REST; port 0 takes any that is free
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400")]
     pub listen: SocketAddr,
     /// Where the embedded Postgres keeps its data

@@ -43,7 +43,7 @@ pub struct Args {
     /// The database, migrated
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: String,
-    /// Where `api` serves REST and the console; port 0 takes any that is free
+    /// Where `api` serves REST; port 0 takes any that is free
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400")]
     pub listen: SocketAddr,
     /// What the built-in fluxlings may reach
@@ -57,7 +57,7 @@ pub struct Args {
 /// A part of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
-    /// REST, the console, and the ingest queue
+    /// REST, and the ingest queue
     Api,
     /// Steps executions and gives out their tasks
     Core,
