@@ -17,7 +17,7 @@
 //!
 //! | variable | what it says |
 //! | --- | --- |
-//! | `FLUXUS_FAULT_ROUNDS` | rounds at least (10) |
+//! | `FLUXUS_FAULT_ROUNDS` | rounds at least (5) |
 //! | `FLUXUS_FAULT_MINUTES` | minutes at least (0) |
 //! | `FLUXUS_FAULT_SEED` | repeats the faults and the claims of a run |
 //! | `FLUXUS_FAULT_ONLY` | one kind of fault beside the kills, by its name |

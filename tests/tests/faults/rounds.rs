@@ -23,7 +23,7 @@ use crate::receiver::Receiver;
 use crate::recipes::{self, Recipe};
 
 /// Rounds unless it is said how many.
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 5;
 
 /// Rounds of a lap. Fewer mean more waiting for quiet, more mean larger audits.
 const ROUNDS_OF_LAP: u64 = 5;
