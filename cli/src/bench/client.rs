@@ -97,20 +97,18 @@ impl Client {
 
     /// Submits a claim and leaves it.
     pub(super) async fn submit(&self, recipe: &Recipe) -> anyhow::Result<()> {
-        let answer = self.submission(recipe).send().await.context("submit a claim")?;
-        if answer.status().is_success() {
-            answer.bytes().await?;
-            return Ok(());
-        }
-        let until = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let pause = until.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-        match pause {
-            // Told to come back later, a client does.
-            Some(pause) => {
-                tokio::time::sleep(pause).await;
-                Box::pin(self.submit(recipe)).await
+        loop {
+            let answer = self.submission(recipe).send().await.context("submit a claim")?;
+            if answer.status().is_success() {
+                answer.bytes().await?;
+                return Ok(());
             }
-            None => bail!("a claim was refused: {}", answer.text().await?),
+            // Told to come back later, a client does.
+            let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+            let Some(seconds) = after.and_then(|seconds| seconds.parse().ok()) else {
+                bail!("a claim was refused: {}", answer.text().await?);
+            };
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
         }
     }
 
