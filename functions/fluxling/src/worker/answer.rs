@@ -8,13 +8,17 @@ use fluxus_schema::{Json, TaskToken};
 use tokio::sync::mpsc;
 
 use super::intake::{Finished, Verdict, Whose};
-use super::outage::spread;
+use super::outage::{Outage, spread};
 use super::outcome::{BatchOutcome, Message, Reason};
 use super::{Shift, Worker};
 use crate::error::chain;
 
 /// The most answers in one group: bounds the size of one statement behind it.
 const MAX_GROUP: usize = 1_000;
+
+/// How often it is tried to record what was done, before it is answered without: a connection that is
+/// refused or lost is there again within a second or so, and a function on Lambda has not much longer.
+const RECORD_TRIES: u32 = 4;
 
 /// A group, sorted by what is to be done.
 #[derive(Default)]
@@ -110,12 +114,8 @@ impl Worker {
     /// Each kind of call once, and none that has nothing to do. What is not deleted comes again, and
     /// is answered from the record.
     async fn settle(&self, mut group: Group) -> BatchOutcome {
-        if !group.record.is_empty()
-            && !self.fluxling.is_idempotent()
-            && let Err(error) = self.idempotency.complete(&group.record).await
-        {
-            // Answering all the same: the work is done, and only a rare duplicate could repeat it.
-            tracing::warn!(error = chain(&error), "cannot record what was done");
+        if !group.record.is_empty() && !self.fluxling.is_idempotent() {
+            self.record(&group.record).await;
         }
         let receipts = |messages: Vec<Message>| messages.into_iter().map(|message| message.receipt);
         let mut handled: Vec<Receipt> = receipts(std::mem::take(&mut group.expired)).collect();
@@ -143,6 +143,24 @@ impl Worker {
         self.free(&group.free, &group.hide).await;
         group.outcome.handled = handled;
         group.outcome
+    }
+
+    /// Records what was done, and tries again where that fails: the messages stay hidden meanwhile.
+    async fn record(&self, outcomes: &[(TaskToken, Json)]) {
+        let mut recording = Outage::of("record what was done");
+        for left in (0..RECORD_TRIES).rev() {
+            let Err(error) = self.idempotency.complete(outcomes).await else {
+                recording.over();
+                return;
+            };
+            let wait = recording.failed(&error);
+            if left > 0 {
+                tokio::time::sleep(wait).await;
+            } else {
+                // Answered all the same: the work is done, and only a duplicate could repeat it.
+                tracing::error!(error = chain(&error), "what was done is not recorded");
+            }
+        }
     }
 
     /// Deletes messages that need no answer.

@@ -94,11 +94,25 @@ async fn without_the_record_nothing_is_run() {
 async fn an_answer_is_sent_though_it_could_not_be_recorded_or_its_message_not_deleted() {
     let bench = Bench::new(moody());
     bench.put([task("a", "echo", json!("x"))]).await;
-    bench.calls.fail("complete", 1);
+    bench.calls.fail("complete", 4);
     bench.calls.fail("delete", 1);
     let outcome = bench.worker.handle_batch(bench.receive().await).await;
     assert_eq!((outcome.handled.len(), outcome.failed.len()), (1, 0));
     assert_eq!(bench.answers().await, [succeeded("a", json!("x"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_is_recorded_before_it_is_answered_though_the_record_was_away() {
+    let bench = Bench::new(moody());
+    bench.put([task("a", "echo", json!("x"))]).await;
+    bench.calls.fail("complete", 3);
+    bench.worker.handle_batch(bench.receive().await).await;
+    assert_eq!(bench.calls.take(), "begin 1, complete 4, delete 1, send 1");
+    assert_eq!(bench.answers().await, [succeeded("a", json!("x"))]);
+    // A duplicate is answered from the record: nothing is done, and nothing recorded, again.
+    bench.put([task("a", "echo", json!("x"))]).await;
+    bench.worker.handle_batch(bench.receive().await).await;
+    assert_eq!(bench.calls.take(), "begin 1, delete 1, send 1");
 }
 
 #[tokio::test(start_paused = true)]
