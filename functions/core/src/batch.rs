@@ -54,8 +54,8 @@ pub(crate) struct Settled<E> {
 pub(crate) enum Next {
     /// Messages; they are dealt with.
     Handled,
-    /// None, for so long at least, as far as is known.
-    Nothing { next_in: Option<Duration> },
+    /// None: wait until the queue says that there may be some.
+    Nothing,
 }
 
 impl Core {
@@ -96,22 +96,28 @@ impl Core {
         queue: &PostgresQueue,
         at_most: usize,
     ) -> Result<Next, CoreError> {
+        let Some(due) = queue.due(self.core_queue(), at_most) else { return Ok(Next::Nothing) };
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
-        let (batch, more) = match queue.take_in(&tx, self.core_queue(), at_most).await? {
-            Taken::Messages { messages, more } => (messages, more),
-            Taken::Nothing { next_in } => {
-                return Ok(Next::Nothing { next_in });
-            }
-        };
-        let Inbox { items, unreadable } = Inbox::read(batch);
+        let Taken { messages, more } = queue.take_in(&tx, &due, at_most).await?;
+        if messages.is_empty() {
+            due.settle();
+            return Ok(Next::Nothing);
+        }
+        let Inbox { items, unreadable } = Inbox::read(messages);
         if let Some((_, reason)) = unreadable.into_iter().next() {
             return Err(CoreError::Unreadable(reason));
         }
-        // Read only now: it must not be earlier than what the messages tell of.
         let ledger = Joint { tx: &tx, outbound: self.outbound() };
-        let settled = Box::pin(self.stepper().settle(&ledger, &items, clock::now())).await?;
+        let answered = due.answered();
+        // Sent together with what is loaded.
+        let delete = async { Ok::<_, CoreError>(queue.delete_in(&tx, &answered).await?) };
+        let stepper = self.stepper();
+        // The time is read only now: it must not be earlier than what the messages tell of.
+        let settle = Box::pin(stepper.settle(&ledger, &items, clock::now()));
+        let (_, settled) = futures::try_join!(delete, settle)?;
         tx.commit().await?;
+        due.settle();
         drop(session);
         if more {
             // Whoever waits was told of none of the rest.

@@ -70,15 +70,16 @@ async fn work(core: Core, shutdown: CancellationToken) {
 /// The queue is in the same database, so a batch is taken in the transaction that deals with it.
 async fn work_joined(core: &Core, queue: &PostgresQueue, shutdown: &CancellationToken) {
     let mut failures: u32 = 0;
+    let _takes = queue.takes(core.core_queue());
     while !shutdown.is_cancelled() {
         let next = core.handle_next(queue, MAX_BATCH).await;
         failures = if next.is_ok() { 0 } else { failures.saturating_add(1) };
         match next {
             Ok(Next::Handled) => {}
-            Ok(Next::Nothing { next_in }) => {
+            Ok(Next::Nothing) => {
                 tokio::select! {
                     () = shutdown.cancelled() => {}
-                    () = queue.idle(core.core_queue(), next_in) => {}
+                    () = queue.idle(core.core_queue()) => {}
                 }
             }
             // To receive the messages would count against them, and an outage of a minute would make
@@ -93,6 +94,10 @@ async fn work_joined(core: &Core, queue: &PostgresQueue, shutdown: &Cancellation
             }
             Err(error) => {
                 tracing::debug!(error = chain(&error), "receiving the batch that failed");
+                // What was handed over in this process has to be received as well.
+                if let Err(error) = queue.write_answers().await {
+                    tracing::warn!(error = chain(&error), "cannot write answers");
+                }
                 receive(core, Duration::ZERO, shutdown).await;
             }
         }

@@ -166,6 +166,9 @@ impl System {
             tracing::warn!("some work was cut off; it goes on after the next start");
             work.shutdown().await;
         }
+        if let Err(error) = queue.give_back().await {
+            tracing::warn!(%error, "some tasks wait for their visibility timeout");
+        }
         drop((store, queue, clock, presence));
         postgres.close().await
     }

@@ -33,6 +33,6 @@ pub use message::{
 pub use name::QueueName;
 pub use port::Queue;
 #[cfg(feature = "postgres")]
-pub use postgres::{MIGRATION, PostgresQueue, PostgresQueueOptions, Taken};
+pub use postgres::{Due, MIGRATION, PostgresQueue, PostgresQueueOptions, Sent, Taken, Taker};
 #[cfg(feature = "aws")]
 pub use sqs::{S3Bodies, SqsQueue};

@@ -1,12 +1,15 @@
 //! Queues in a Postgres table: the enqueue joins the caller's transaction.
 
+mod answers;
 mod bodies;
+mod hand_over;
 mod letters;
 #[cfg(test)]
 mod plans;
 mod receive;
 mod send;
 mod state;
+mod take;
 mod turns;
 mod wake;
 
@@ -23,10 +26,13 @@ use crate::{
     Burial, DeadLetter, DeadLetterId, Depth, LetterPlace, Letters, MessageId, Outgoing, Queue,
     QueueError, QueueName, Receipt, Receive, Received,
 };
+use answers::{Answers, Group};
+use hand_over::HandOver;
 use turns::Turns;
 use wake::Wakers;
 
-pub use receive::Taken;
+pub use answers::Taker;
+pub use take::{Due, Sent, Taken};
 
 /// The SQL that creates the queue's tables, in a schema of their own. Each of its parts is run once
 /// and never edited: a change is another part.
@@ -84,6 +90,8 @@ pub struct PostgresQueue {
     max_receives: u32,
     wakers: Arc<Wakers>,
     turns: Arc<Turns>,
+    hand_over: HandOver,
+    answers: Answers,
     requests: Arc<AtomicU64>,
 }
 
@@ -103,8 +111,16 @@ impl PostgresQueue {
             Wakers::local()
         };
         let max_receives = options.max_receives;
-        let (wakers, turns, requests) = (Arc::new(wakers), Arc::default(), Arc::default());
-        Ok(Self { database, relaxed, max_receives, wakers, turns, requests })
+        Ok(Self {
+            database,
+            relaxed,
+            max_receives,
+            wakers: Arc::new(wakers),
+            turns: Arc::default(),
+            hand_over: HandOver::default(),
+            answers: Answers::default(),
+            requests: Arc::default(),
+        })
     }
 
     /// Creates the tables if they are missing, for tests and for queues without a store. Safe to
@@ -126,20 +142,6 @@ impl PostgresQueue {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sends messages within the caller's transaction, with one statement however many they are.
-    /// Call [`wake`](Self::wake) after the commit.
-    ///
-    /// # Errors
-    /// [`QueueError`]; after [`QueueError::Database`] the transaction can only be rolled back.
-    pub async fn send_in(
-        &self,
-        tx: &Transaction<'_>,
-        messages: &[Outgoing],
-    ) -> Result<(), QueueError> {
-        self.count();
-        bodies::send_in(tx, messages).await
-    }
-
     /// Deletes messages of any queues within the caller's transaction, with one statement however
     /// many they are. Returns how many receipts were still good: the others' messages were received
     /// again or deleted meanwhile.
@@ -153,34 +155,6 @@ impl PostgresQueue {
     ) -> Result<u64, QueueError> {
         self.count();
         state::delete_in(tx, receipts).await
-    }
-
-    /// Takes what is ready out of the queue within the caller's transaction, with one statement
-    /// however much it is. A rollback, or the death of the process, puts it back at once, and no
-    /// receive is counted: where dealing with it fails, [`receive`](Queue::receive) it, so that a
-    /// message nobody can deal with becomes a dead letter.
-    ///
-    /// # Errors
-    /// [`QueueError::Database`]; the transaction can then only be rolled back.
-    pub async fn take_in(
-        &self,
-        tx: &Transaction<'_>,
-        queue: &QueueName,
-        max: usize,
-    ) -> Result<Taken, QueueError> {
-        self.count();
-        match receive::take_in(tx, &self.turns, queue, max).await? {
-            Taken::Messages { messages, more } => {
-                let messages = bodies::resolve_in(tx, messages).await?;
-                Ok(Taken::Messages { messages, more })
-            }
-            nothing @ Taken::Nothing { .. } => Ok(nothing),
-        }
-    }
-
-    /// Waits, after [`take_in`](Self::take_in) found nothing, until it is worth another try.
-    pub async fn idle(&self, queue: &QueueName, next_in: Option<Duration>) {
-        receive::idle(&self.wakers, queue, next_in).await;
     }
 
     /// The same queues for somebody who sends answers to messages and deletes those only
@@ -207,6 +181,13 @@ impl PostgresQueue {
         self.wakers.wake(queues);
     }
 
+    async fn write(&self, group: &Group) -> Result<(), QueueError> {
+        self.count();
+        bodies::answer(&self.database, &group.answers, &group.answered).await?;
+        self.wake_for(&group.answers);
+        Ok(())
+    }
+
     fn wake_for(&self, sent: &[Outgoing]) {
         self.wake(sent.iter().filter(|one| wake::is_urgent(one.delay)).map(|one| &one.queue));
     }
@@ -227,10 +208,8 @@ impl Queue for PostgresQueue {
         request: Receive,
     ) -> Result<Vec<Received>, QueueError> {
         request.check()?;
-        self.count();
-        let (relaxed, shared) = (&self.relaxed, (&*self.wakers, &*self.turns));
-        let batch = receive::receive(relaxed, shared, self.max_receives, queue, request).await?;
-        bodies::resolve(relaxed, batch).await
+        let batch = receive::receive(self, queue, request).await?;
+        bodies::resolve(&self.relaxed, batch).await
     }
 
     async fn delete(&self, _queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
@@ -244,10 +223,14 @@ impl Queue for PostgresQueue {
         answers: Vec<Outgoing>,
         answered: &[Receipt],
     ) -> Result<(), QueueError> {
-        self.count();
-        bodies::answer(&self.database, &answers, answered).await?;
-        self.wake_for(&answers);
-        Ok(())
+        answers.iter().try_for_each(Outgoing::check)?;
+        match self.answers.offer(Group::new(answers, answered.to_vec())) {
+            Ok(queue) => {
+                self.wakers.of(&queue).call();
+                Ok(())
+            }
+            Err(group) => self.write(&group).await,
+        }
     }
 
     async fn change_visibility(

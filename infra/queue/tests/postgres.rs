@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use fluxus_postgres::{Database, Options};
+use fluxus_postgres::{Database, Options, Transaction};
 use fluxus_queue::bounds::MAX_BODY_BYTES;
 use fluxus_queue::{
     Outgoing, PostgresQueue, PostgresQueueOptions, Queue, QueueName, Receipt, Receive, Received,
@@ -36,15 +36,16 @@ async fn sending_and_deleting_join_the_callers_transaction() {
     let (_test, queue, database) = support::queue().await;
     let mut session = database.session().await.expect("a session");
     let tx = session.begin().await.expect("a transaction");
-    queue.send_in(&tx, &messages(2)).await.expect("send");
+    let sent = queue.send_in(&tx, messages(2)).await.expect("send");
+    drop(sent);
     tx.rollback().await.expect("a rollback");
     assert!(receive(&queue, 10, Duration::ZERO).await.is_empty(), "rolled back, nothing sent");
 
     let tx = session.begin().await.expect("a transaction");
-    queue.send_in(&tx, &messages(2)).await.expect("send");
+    let sent = queue.send_in(&tx, messages(2)).await.expect("send");
     assert!(receive(&queue, 10, Duration::ZERO).await.is_empty(), "not before the commit");
     tx.commit().await.expect("a commit");
-    queue.wake([&name()]);
+    queue.sent(sent);
     let received = receive(&queue, 10, Duration::ZERO).await;
     assert_eq!(received.len(), 2);
 
@@ -64,9 +65,10 @@ async fn a_batch_of_any_size_costs_the_same_number_of_statements() {
         let before = database.statements_sent();
         let mut session = database.session().await.expect("a session");
         let tx = session.begin().await.expect("a transaction");
-        queue.send_in(&tx, &messages(count)).await.expect("send");
+        let sent = queue.send_in(&tx, messages(count)).await.expect("send");
         assert_eq!(tx.statements(), 1);
         tx.commit().await.expect("a commit");
+        queue.sent(sent);
         let received = receive(&queue, 1000, Duration::ZERO).await;
         assert_eq!(received.len(), count);
         let changes = receipts(&received).into_iter().map(|one| (one, Duration::ZERO));
@@ -83,8 +85,17 @@ async fn a_batch_of_any_size_costs_the_same_number_of_statements() {
     assert_eq!(costs, [6, 6]);
 }
 
+/// Takes from the table, as if it were committed.
+async fn take(queue: &PostgresQueue, tx: &Transaction<'_>, most: usize) -> Taken {
+    queue.wake([&name()]);
+    let due = queue.due(&name(), most).expect("it is time to look");
+    let taken = queue.take_in(tx, &due, most).await.expect("take");
+    due.settle();
+    taken
+}
+
 /// How many pages of the table and its indexes a statement has touched.
-async fn pages(tx: &fluxus_postgres::Transaction<'_>) -> i64 {
+async fn pages(tx: &Transaction<'_>) -> i64 {
     // What this transaction did so far, as the server counts it for itself.
     let touched = "SELECT sum(pg_stat_get_xact_blocks_fetched(oid))::bigint AS pages FROM pg_class
                     WHERE relnamespace = 'fluxus_queue'::regnamespace";
@@ -103,14 +114,9 @@ async fn cost_of_a_fair_take(backlog: usize) -> i64 {
     let mut session = database.session().await.expect("a session");
     let tx = session.begin().await.expect("a transaction");
     // Full, so that the next one shares out.
-    let taken = queue.take_in(&tx, &name(), 100).await.expect("take");
-    assert!(matches!(taken, Taken::Messages { more: true, .. }), "there is more");
+    assert!(take(&queue, &tx, 100).await.more, "there is more");
     let before = pages(&tx).await;
-    let taken = queue.take_in(&tx, &name(), 100).await.expect("take");
-    let messages = match taken {
-        Taken::Messages { messages, .. } => messages,
-        Taken::Nothing { .. } => Vec::new(),
-    };
+    let messages = take(&queue, &tx, 100).await.messages;
     assert_eq!(messages.iter().filter(|message| message.body == "{}").count(), 5, "one of each");
     pages(&tx).await - before
 }
@@ -159,8 +165,8 @@ async fn a_program_of_the_version_before_works_on_the_same_tables() {
     assert!(receive(&queue, 10, Duration::ZERO).await.is_empty(), "it has the message now");
     let mut other = database.session().await.expect("a session");
     let tx = other.begin().await.expect("a transaction");
-    let taken = queue.take_in(&tx, &name(), 10).await.expect("take");
-    assert!(matches!(taken, Taken::Nothing { .. }), "{taken:?}");
+    let taken = take(&queue, &tx, 10).await;
+    assert!(taken.messages.is_empty(), "{taken:?}");
 }
 
 #[tokio::test]

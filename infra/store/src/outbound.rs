@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fluxus_postgres::Transaction;
-use fluxus_queue::{Outgoing, PostgresQueue, Queue, QueueError, QueueName};
+use fluxus_queue::{Outgoing, PostgresQueue, Queue, QueueError, QueueName, Sent};
 use fluxus_schema::{ClaimId, Tenant, Timestamp};
 
 use crate::error::StoreError;
@@ -41,9 +41,12 @@ pub struct Message {
 /// Messages of a transaction that is not committed yet.
 #[must_use = "after the commit, tell the receivers: call Outbound::committed"]
 #[derive(Debug)]
-pub struct Enqueued {
-    messages: Vec<Outgoing>,
-    outbox_ids: Vec<i64>,
+pub struct Enqueued(Leaving);
+
+#[derive(Debug)]
+enum Leaving {
+    Joined(Sent),
+    Relayed { messages: Vec<Outgoing>, outbox_ids: Vec<i64> },
 }
 
 /// What a failed enqueue was about.
@@ -96,18 +99,15 @@ impl Outbound {
     ) -> Result<Enqueued, OutboundError> {
         match self {
             Self::Joined(queue) => {
-                let messages: Vec<_> = messages.into_iter().map(|one| one.outgoing).collect();
-                if !messages.is_empty() {
-                    queue.send_in(tx, &messages).await?;
-                }
-                Ok(Enqueued { messages, outbox_ids: Vec::new() })
+                let messages = messages.into_iter().map(|one| one.outgoing).collect();
+                Ok(Enqueued(Leaving::Joined(queue.send_in(tx, messages).await?)))
             }
             Self::Relayed { .. } => {
                 messages.iter().try_for_each(|one| one.outgoing.check())?;
                 let rows: Vec<_> = messages.iter().map(row).collect();
                 let outbox_ids = outbox::insert(tx, &rows, now).await?;
                 let messages = messages.into_iter().map(|one| one.outgoing).collect();
-                Ok(Enqueued { messages, outbox_ids })
+                Ok(Enqueued(Leaving::Relayed { messages, outbox_ids }))
             }
         }
     }
@@ -115,13 +115,9 @@ impl Outbound {
     /// Tells the receivers once the transaction is committed, or sends what waited for it. What
     /// cannot be sent now stays in the outbox for [`relay`](Self::relay).
     pub async fn committed(&self, enqueued: Enqueued) {
-        let Enqueued { messages, outbox_ids } = enqueued;
-        match self {
-            Self::Joined(queue) => {
-                let due = messages.iter().filter(|message| message.delay == Duration::ZERO);
-                queue.wake(due.map(|message| &message.queue));
-            }
-            Self::Relayed { queue, store } => {
+        match (self, enqueued.0) {
+            (Self::Joined(queue), Leaving::Joined(sent)) => queue.sent(sent),
+            (Self::Relayed { queue, store }, Leaving::Relayed { messages, outbox_ids }) => {
                 if messages.is_empty() {
                     return;
                 }
@@ -135,6 +131,8 @@ impl Outbound {
                     tracing::warn!(%error, "messages stay in the outbox until the next sweep");
                 }
             }
+            // Of another outbound: its receivers look by themselves.
+            (Self::Joined(_) | Self::Relayed { .. }, _) => {}
         }
     }
 

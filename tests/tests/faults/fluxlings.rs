@@ -75,12 +75,13 @@ fn fluxling() -> Fluxling {
         .timeout(Duration::from_secs(20))
 }
 
-/// Is the process of the fluxlings, until SIGTERM.
-pub async fn run(database_url: &str) -> anyhow::Result<ExitCode> {
+/// Is a process of the fluxlings, maybe with the core in it, until SIGTERM.
+pub async fn run(database_url: &str, with_core: bool) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let nowhere = "127.0.0.1:0".parse()?;
     let mut options = Options::new(DatabaseChoice::Url(database_url.to_owned()), nowhere);
     options.roles = vec![Role::Fluxlings];
+    options.roles.extend(with_core.then_some(Role::Core));
     options.migrate = false;
     options.examples = false;
     options.builtin = false;

@@ -2,11 +2,11 @@
 //! that can, and an auditor who proves afterwards that nothing was lost.
 //!
 //! ```text
-//!  clients ─► api ─┐
-//!           core ──┤             proxy: slow, silent, cut
-//!           core ──┼──────────────► Postgres: killed, read-only, full, out of connections
-//!      fluxlings ──┤                   ▲
-//!          rogue ──┘                   └── a receiver that duplicates, delays, reorders, drops
+//!      clients ─► api ─┐
+//!               core ──┤           proxy: slow, silent, cut
+//! core and fluxlings ──┼────────────► Postgres: killed, read-only, full, out of connections
+//!          fluxlings ──┤                 ▲
+//!              rogue ──┘                 └── a receiver that duplicates, delays, reorders, drops
 //! ```
 //!
 //! Every process is killed and started again, with a clock that is off by minutes. A round is a

@@ -25,9 +25,10 @@ const START_AGAIN_EVERY: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Api,
-    /// One of several, by its number.
-    Core(usize),
+    Core,
     Fluxlings,
+    /// Core and fluxlings in one process, where tasks and answers go from hand to hand.
+    Both,
     Rogue,
     /// The whole system of a version before this one.
     Old,
@@ -35,13 +36,13 @@ pub enum Kind {
 
 impl Kind {
     /// All that run at the same time.
-    pub const ALL: [Self; 5] =
-        [Self::Api, Self::Core(1), Self::Core(2), Self::Fluxlings, Self::Rogue];
+    pub const ALL: [Self; 5] = [Self::Api, Self::Core, Self::Both, Self::Fluxlings, Self::Rogue];
 
     pub fn name(self) -> String {
         match self {
             Self::Api => "api".to_owned(),
-            Self::Core(number) => format!("core-{number}"),
+            Self::Core => "core".to_owned(),
+            Self::Both => "core-and-fluxlings".to_owned(),
             Self::Fluxlings => "fluxlings".to_owned(),
             Self::Rogue => "rogue".to_owned(),
             Self::Old => "old".to_owned(),
@@ -55,7 +56,10 @@ impl Kind {
         };
         match self {
             Self::Api => fluxus(&["api", "--listen", listen]),
-            Self::Core(_) => fluxus(&["core"]),
+            Self::Core => fluxus(&["core"]),
+            Self::Both => {
+                ["fluxlings", database_url, "core"].into_iter().map(str::to_owned).collect()
+            }
             Self::Fluxlings => vec!["fluxlings".to_owned(), database_url.to_owned()],
             Self::Rogue => vec!["rogue".to_owned(), database_url.to_owned()],
             Self::Old => {
@@ -78,7 +82,7 @@ pub fn role(args: &[String]) -> Option<(String, Vec<String>)> {
 pub fn run(role: &str, args: &[String]) -> ExitCode {
     runtime().block_on(async {
         let ended = match role {
-            "fluxlings" => fluxlings::run(&args[0]).await,
+            "fluxlings" => fluxlings::run(&args[0], args.len() > 1).await,
             "rogue" => rogue::run(&args[0]).await,
             _ => {
                 let args = ["fluxus".to_owned()].into_iter().chain(args.iter().cloned());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fluxus_queue::{Outgoing, Receipt};
 use fluxus_schema::{Json, TaskToken};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::intake::{Finished, Verdict, Whose};
 use super::outage::{Outage, spread};
@@ -16,9 +17,13 @@ use crate::error::chain;
 /// The most answers in one group: bounds the size of one statement behind it.
 const MAX_GROUP: usize = 1_000;
 
-/// How often it is tried to record what was done, before it is answered without: a connection that is
-/// refused or lost is there again within a second or so, and a function on Lambda has not much longer.
-const RECORD_TRIES: u32 = 4;
+/// For how long a worker that is to leave deleting to its caller tries to record what was done: on
+/// Lambda the function's time runs out meanwhile, for all tasks of the batch. Others try as long as
+/// they hold the tasks.
+const RECORD_TIME_OF_A_FUNCTION: Duration = Duration::from_secs(2);
+
+/// The longest wait between two such tries.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// A group, sorted by what is to be done.
 #[derive(Default)]
@@ -148,19 +153,18 @@ impl Worker {
     /// Records what was done, and tries again where that fails: the messages stay hidden meanwhile.
     async fn record(&self, outcomes: &[(TaskToken, Json)]) {
         let mut recording = Outage::of("record what was done");
-        for left in (0..RECORD_TRIES).rev() {
-            let Err(error) = self.idempotency.complete(outcomes).await else {
-                recording.over();
-                return;
-            };
-            let wait = recording.failed(&error);
-            if left > 0 {
-                tokio::time::sleep(wait).await;
-            } else {
+        let time = if self.deletes { self.lease() } else { RECORD_TIME_OF_A_FUNCTION };
+        let until = Instant::now() + time;
+        while let Err(error) = self.idempotency.complete(outcomes).await {
+            let wait = recording.failed(&error).min(RECORD_AGAIN);
+            if Instant::now() + wait >= until {
                 // Answered all the same: the work is done, and only a duplicate could repeat it.
                 tracing::error!(error = chain(&error), "what was done is not recorded");
+                return;
             }
+            tokio::time::sleep(wait).await;
         }
+        recording.over();
     }
 
     /// Deletes messages that need no answer.

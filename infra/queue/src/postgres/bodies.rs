@@ -5,6 +5,7 @@
 //! send, and one more to receive. A body goes a minute after the last message that needed it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
@@ -12,6 +13,7 @@ use fluxus_schema::payload::{self, Payload, PayloadHash, Payloads};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::hand_over::Row as HandedRow;
 use super::{send, state};
 use crate::{DeadLetter, Outgoing, QueueError, Receipt, Received};
 
@@ -76,17 +78,21 @@ pub(super) async fn send(database: &Database, messages: &[Outgoing]) -> Result<(
     let mut session = database.session().await.map_err(QueueError::database(ACTION))?;
     let tx = session.begin().await.map_err(QueueError::database(ACTION))?;
     put(&tx, &parts).await.map_err(QueueError::database(ACTION))?;
-    send::send_in(&tx, &rows).await?;
+    send::send_in(&tx, &rows, None).await?;
     tx.commit().await.map_err(QueueError::database(ACTION))
 }
 
 /// [`send::send_in`], with what is large in parts.
-pub(super) async fn send_in(tx: &Transaction<'_>, messages: &[Outgoing]) -> Result<(), QueueError> {
+pub(super) async fn send_in(
+    tx: &Transaction<'_>,
+    messages: &[Outgoing],
+    hidden: Option<&[Option<Duration>]>,
+) -> Result<Vec<HandedRow>, QueueError> {
     let Some(Apart { rows, parts }) = apart(messages)? else {
-        return send::send_in(tx, messages).await;
+        return send::send_in(tx, messages, hidden).await;
     };
     put(tx, &parts).await.map_err(QueueError::database("send messages"))?;
-    send::send_in(tx, &rows).await
+    send::send_in(tx, &rows, hidden).await
 }
 
 /// [`send::answer`], with what is large in parts.
@@ -102,7 +108,7 @@ pub(super) async fn answer(
     let mut session = database.session().await.map_err(QueueError::database(ACTION))?;
     let tx = session.begin().await.map_err(QueueError::database(ACTION))?;
     put(&tx, &parts).await.map_err(QueueError::database(ACTION))?;
-    send::send_in(&tx, &rows).await?;
+    send::send_in(&tx, &rows, None).await?;
     state::delete_in(&tx, answered).await?;
     tx.commit().await.map_err(QueueError::database(ACTION))
 }

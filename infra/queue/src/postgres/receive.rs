@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use fluxus_postgres::types::Type;
-use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
+use fluxus_postgres::{DatabaseError, Param, Row, Transaction};
 use tokio::time::Instant;
 
+use super::PostgresQueue;
+use super::hand_over::HandOver;
 use super::state::micros;
 use super::turns::{Seen, Turn, Turns, due, last_group, next_in, picked, picked_fairly};
-use super::wake::{FALLBACK_POLL, Wakers};
 use crate::bounds::{MAX_GROUPS_PER_RECEIVE, MAX_RECEIVE};
 use crate::{MessageId, QueueError, QueueName, Receipt, Receive, Received};
 
@@ -115,21 +116,14 @@ pub(super) const RECEIVE_FAIRLY: &str = receive!(picked_fairly!(), last_group!(f
 pub(super) const TAKE: &str = take!(picked!(), last_group!(quickly));
 pub(super) const TAKE_FAIRLY: &str = take!(picked_fairly!(), last_group!(fairly));
 
-/// What a transaction took.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Messages. They are gone once the transaction commits.
-    Messages {
-        /// The oldest first.
-        messages: Vec<Received>,
-        /// Whether there is probably more, of which nobody else was told.
-        more: bool,
-    },
-    /// None was ready.
-    Nothing {
-        /// How long until the next one is, if there is one.
-        next_in: Option<Duration>,
-    },
+/// What a look into the table found for a transaction.
+pub(super) struct Found {
+    /// Gone once the transaction commits; the oldest first.
+    pub(super) messages: Vec<Received>,
+    /// Whether there is probably more, of which nobody else was told.
+    pub(super) more: bool,
+    /// Where there was nothing: how long until the next one is due, if there is one.
+    pub(super) next_in: Option<Duration>,
 }
 
 /// Each message is taken at most once, but one group's turn may come before another's: `turns`
@@ -139,7 +133,7 @@ pub(super) async fn take_in(
     turns: &Turns,
     queue: &QueueName,
     max: usize,
-) -> Result<Taken, QueueError> {
+) -> Result<Found, QueueError> {
     let max = max.min(MAX_RECEIVE);
     let most = integer(max);
     loop {
@@ -157,9 +151,9 @@ pub(super) async fn take_in(
         let rows = rows.map_err(QueueError::database("take messages"))?;
         let more = turns.note(queue, &turn, seen(&rows, max));
         return Ok(match found(&rows) {
-            Found::Messages(messages) => Taken::Messages { messages, more },
-            Found::Nothing { .. } if turn.is_partial() => continue,
-            Found::Nothing { next_in, .. } => Taken::Nothing { next_in },
+            Look::Messages(messages) => Found { messages, more, next_in: None },
+            Look::Nothing { .. } if turn.is_partial() => continue,
+            Look::Nothing { next_in, .. } => Found { messages: Vec::new(), more: false, next_in },
         });
     }
 }
@@ -181,24 +175,15 @@ fn seen(rows: &[Row], max: usize) -> Seen {
     }
 }
 
-/// Waits until somebody sends to the queue, the next message is due, or it is time to look again.
-pub(super) async fn idle(wakers: &Wakers, queue: &QueueName, next_in: Option<Duration>) {
-    let waker = wakers.of(queue);
-    let pause = next_in.map_or(FALLBACK_POLL, |next_in| next_in.min(FALLBACK_POLL));
-    // Either way it is time to look.
-    let _ = tokio::time::timeout(pause, waker.notified()).await;
-}
-
 /// What one [`RECEIVE`] found.
-enum Found {
+enum Look {
     Messages(Vec<Received>),
     Nothing { given_up: usize, next_in: Option<Duration> },
 }
 
+/// Looks into the table when it is time to, and otherwise waits for what is handed over.
 pub(super) async fn receive(
-    database: &Database,
-    (wakers, turns): (&Wakers, &Turns),
-    max_receives: u32,
+    of: &PostgresQueue,
     queue: &QueueName,
     request: Receive,
 ) -> Result<Vec<Received>, QueueError> {
@@ -206,53 +191,101 @@ pub(super) async fn receive(
         return Ok(Vec::new());
     }
     let deadline = Instant::now() + request.wait;
-    let waker = wakers.of(queue);
+    let bell = of.wakers.of(queue);
+    let mut room = Room { hand_over: &of.hand_over, queue, request: &request, keeps_open: false };
+    // Whoever does not wait wants to know what there is, and may not come again.
+    let mut must_look = request.wait.is_zero();
     loop {
-        let turn = turns.next(queue);
-        let taken = take(database, turns, &turn, (queue, request, max_receives)).await;
-        let next_in = match taken.map_err(QueueError::database("receive messages"))? {
-            Found::Messages(messages) => {
-                if turns.next(queue) != Turn::Any {
-                    // There is probably more, and whoever waits was not told: one wakes the next.
-                    waker.notify_one();
+        let most = request.max.saturating_sub(room.open(request.max));
+        if most > 0 && (bell.is_time() || must_look) {
+            must_look = false;
+            // What this look finds needs the room.
+            of.hand_over.close(queue);
+            let turn = of.turns.next(queue);
+            let seen = look(of, &turn, queue, Receive { max: most, ..request }).await;
+            let seen = seen.inspect_err(|_| bell.ring());
+            match seen.map_err(QueueError::database("receive messages"))? {
+                Look::Messages(mut messages) => {
+                    bell.found();
+                    let rest = request.max - messages.len();
+                    messages.extend(of.hand_over.take(queue, rest));
+                    if of.turns.next(queue) == Turn::Any {
+                        room.keep_open(request.max - messages.len());
+                    } else {
+                        // There is probably more, and whoever waits was not told.
+                        bell.ring();
+                    }
+                    return Ok(messages);
                 }
-                return Ok(messages);
+                // Something alive may be behind the dead.
+                Look::Nothing { given_up, .. } if given_up == most => {
+                    bell.found();
+                    continue;
+                }
+                Look::Nothing { .. } if turn.is_partial() => {
+                    bell.found();
+                    continue;
+                }
+                Look::Nothing { next_in, .. } => bell.found_nothing(next_in),
             }
-            // Something alive may be behind the dead.
-            Found::Nothing { given_up, .. } if given_up == request.max => continue,
-            Found::Nothing { .. } if turn.is_partial() => continue,
-            Found::Nothing { next_in, .. } => next_in,
-        };
-        let now = Instant::now();
-        if now >= deadline {
+            room.open(request.max);
+        }
+        let handed = of.hand_over.take(queue, request.max);
+        if !handed.is_empty() {
+            room.keep_open(request.max - handed.len());
+            return Ok(handed);
+        }
+        if Instant::now() >= deadline {
             return Ok(Vec::new());
         }
-        let pause = next_in.map_or(FALLBACK_POLL, |next_in| next_in.min(FALLBACK_POLL));
-        let until = deadline.min(now + pause);
-        tokio::select! {
-            () = waker.notified() => {}
-            () = tokio::time::sleep_until(until) => {
-                if until == deadline {
-                    return Ok(Vec::new());
-                }
-            }
+        bell.wait(Some(deadline)).await;
+    }
+}
+
+/// Room that is open as long as somebody waits, and afterwards as far as it was not used: whoever
+/// received less than there was room for comes again at once.
+struct Room<'a> {
+    hand_over: &'a HandOver,
+    queue: &'a QueueName,
+    request: &'a Receive,
+    keeps_open: bool,
+}
+
+impl Room<'_> {
+    /// Returns how much lies there already.
+    fn open(&self, for_so_many: usize) -> usize {
+        let asked = if self.request.wait.is_zero() { 0 } else { for_so_many };
+        self.hand_over.open(self.queue, asked, self.request)
+    }
+
+    fn keep_open(&mut self, for_so_many: usize) {
+        self.open(for_so_many);
+        self.keeps_open = true;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if !self.keeps_open {
+            self.hand_over.close(self.queue);
         }
     }
 }
 
-async fn take(
-    database: &Database,
-    turns: &Turns,
+async fn look(
+    of: &PostgresQueue,
     turn: &Turn,
-    (queue, request, max_receives): (&QueueName, Receive, u32),
-) -> Result<Found, DatabaseError> {
+    queue: &QueueName,
+    request: Receive,
+) -> Result<Look, DatabaseError> {
+    of.count();
     let (max, visibility_us) = (integer(request.max), micros(request.visibility));
-    let max_receives = i32::try_from(max_receives).unwrap_or(i32::MAX);
+    let max_receives = i32::try_from(of.max_receives).unwrap_or(i32::MAX);
     let name: Param<'_> = (&queue.as_str(), Type::TEXT);
     let most: Param<'_> = (&max, Type::INT8);
     let visibility: Param<'_> = (&visibility_us, Type::INT8);
     let at_most: Param<'_> = (&max_receives, Type::INT4);
-    let session = database.session().await?;
+    let session = of.relaxed.session().await?;
     let rows = match turn {
         Turn::Any => session.query(RECEIVE, &[name, most, visibility, at_most]).await?,
         Turn::From(group) => {
@@ -262,7 +295,7 @@ async fn take(
             session.query(RECEIVE_FAIRLY, &params).await?
         }
     };
-    turns.note(queue, turn, seen(&rows, request.max));
+    of.turns.note(queue, turn, seen(&rows, request.max));
     Ok(found(&rows))
 }
 
@@ -270,22 +303,22 @@ fn is_message(row: &Row) -> bool {
     row.get::<_, Option<i64>>("message_id").is_some()
 }
 
-fn found(rows: &[Row]) -> Found {
+fn found(rows: &[Row]) -> Look {
     match rows.first() {
         Some(row) if !is_message(row) => nothing(row),
         _ => {
             let mut messages: Vec<Received> = rows.iter().map(received).collect();
             // By age; the statement returns them in any order.
             messages.sort_by_key(|message| (message.sent_at_ms, message.receipt.parts()));
-            Found::Messages(messages)
+            Look::Messages(messages)
         }
     }
 }
 
-fn nothing(row: &Row) -> Found {
+fn nothing(row: &Row) -> Look {
     let given_up: i32 = row.get("receive_count");
     let next_in: Option<i64> = row.get("next_in_us");
-    Found::Nothing {
+    Look::Nothing {
         given_up: usize::try_from(given_up).unwrap_or_default(),
         next_in: next_in.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or_default())),
     }

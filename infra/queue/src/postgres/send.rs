@@ -1,8 +1,11 @@
 //! Sending: one statement for any number of messages to any queues.
 
+use std::time::Duration;
+
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Transaction};
 
+use super::hand_over::Row;
 use crate::{Outgoing, QueueError, Receipt};
 
 macro_rules! send {
@@ -16,6 +19,27 @@ macro_rules! send {
 }
 
 const SEND: &str = concat!("-- send messages\n", send!());
+
+/// The same, but those that are hidden for a while (`$6`, 0 for the others) are as if they had been
+/// received just now. Returns the ids of these, in the order given.
+pub(super) const HAND_OVER: &str = "-- send messages and hand some over
+    WITH outgoing AS MATERIALIZED (
+        SELECT nextval('fluxus_queue.message_message_id_seq') AS message_id, given.*
+          FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::bigint[])
+               WITH ORDINALITY
+               AS given (queue, group_id, rank, body, delay_us, hidden_us, number)
+    ), sent AS (
+        INSERT INTO fluxus_queue.message (message_id, queue, group_id, rank, body, parked, visible_at,
+               sent_at, receive_count, received_at)
+        OVERRIDING SYSTEM VALUE
+        SELECT message_id, queue, group_id, rank, body, delay_us > 0 OR hidden_us > 0,
+               statement_timestamp() + (delay_us + hidden_us) * interval '1 microsecond',
+               statement_timestamp(), (hidden_us > 0)::integer,
+               CASE WHEN hidden_us > 0 THEN ARRAY[statement_timestamp()] END
+          FROM outgoing
+    )
+    SELECT message_id, (extract(epoch FROM statement_timestamp()) * 1000)::bigint AS sent_at_ms
+      FROM outgoing WHERE hidden_us > 0 ORDER BY number";
 
 /// Sends answers and deletes what they answer, whose receipts are still good: one commit for both.
 pub(super) const ANSWER: &str = concat!(
@@ -69,13 +93,30 @@ pub(super) async fn send(database: &Database, messages: &[Outgoing]) -> Result<(
     insert(database, &columns).await.map_err(QueueError::database("send messages"))
 }
 
-pub(super) async fn send_in(tx: &Transaction<'_>, messages: &[Outgoing]) -> Result<(), QueueError> {
+/// Hides those that are handed over, and returns what the table says of them.
+pub(super) async fn send_in(
+    tx: &Transaction<'_>,
+    messages: &[Outgoing],
+    hidden: Option<&[Option<Duration>]>,
+) -> Result<Vec<Row>, QueueError> {
     let columns = Columns::new(messages)?;
     if messages.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let sent = tx.execute(SEND, &columns.params()).await;
-    sent.map(|_rows| ()).map_err(QueueError::database("send messages"))
+    let action = QueueError::database("send messages");
+    let Some(hidden) = hidden else {
+        return tx.execute(SEND, &columns.params()).await.map(|_sent| Vec::new()).map_err(action);
+    };
+    let hidden_us: Vec<i64> =
+        hidden.iter().map(|hidden| hidden.map_or(0, super::state::micros)).collect();
+    let [queues, groups, ranks, bodies, delays] = columns.params();
+    let params = [queues, groups, ranks, bodies, delays, (&hidden_us as _, Type::INT8_ARRAY)];
+    let rows = tx.query(HAND_OVER, &params).await.map_err(action)?;
+    let row = |row: &fluxus_postgres::Row| Row {
+        message_id: row.get("message_id"),
+        sent_at_ms: row.get("sent_at_ms"),
+    };
+    Ok(rows.iter().map(row).collect())
 }
 
 async fn insert(database: &Database, columns: &Columns<'_>) -> Result<(), DatabaseError> {

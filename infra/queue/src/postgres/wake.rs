@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fluxus_postgres::{Database, DatabaseError, Listener, Notification};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::QueueName;
 
@@ -28,6 +29,91 @@ pub(super) fn is_urgent(due_in: Duration) -> bool {
     due_in < FALLBACK_POLL
 }
 
+/// What the receivers of one queue wait for: something in the table, the time to look there, or
+/// something that was handed over in the process, for which nobody has to look.
+///
+/// One call wakes one receiver; if none waits, the next that is about to wait goes on at once.
+#[derive(Debug)]
+pub(super) struct Bell {
+    called: Notify,
+    look: Mutex<Look>,
+}
+
+/// When to look into the table.
+#[derive(Debug)]
+struct Look {
+    /// Something was sent since somebody last looked, as far as is known.
+    news: bool,
+    /// At the latest.
+    at: Instant,
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        let look = Look { news: true, at: Instant::now() };
+        Self { called: Notify::new(), look: Mutex::new(look) }
+    }
+}
+
+impl Bell {
+    /// Something is in the table.
+    pub(super) fn ring(&self) {
+        self.look().news = true;
+        self.called.notify_one();
+    }
+
+    /// Something was handed over.
+    pub(super) fn call(&self) {
+        self.called.notify_one();
+    }
+
+    /// Something in the table is due in so long.
+    pub(super) fn due_in(&self, time: Duration) {
+        let mut look = self.look();
+        look.at = look.at.min(Instant::now() + time);
+        drop(look);
+        self.called.notify_one();
+    }
+
+    /// Whether it is time to look into the table. Whoever is told so looks; nobody else does until
+    /// there is another reason to.
+    pub(super) fn is_time(&self) -> bool {
+        let mut look = self.look();
+        let now = Instant::now();
+        let is_time = look.news || now >= look.at;
+        if is_time {
+            *look = Look { news: false, at: now + FALLBACK_POLL };
+        }
+        is_time
+    }
+
+    /// Somebody looked and found something: maybe not all.
+    pub(super) fn found(&self) {
+        self.look().news = true;
+    }
+
+    /// Somebody looked and found nothing; the next message is due in so long, as far as is known.
+    pub(super) fn found_nothing(&self, next_in: Option<Duration>) {
+        if let Some(next_in) = next_in {
+            let mut look = self.look();
+            // What was sent during the look may be due earlier.
+            look.at = look.at.min(Instant::now() + next_in.min(FALLBACK_POLL));
+        }
+    }
+
+    /// Waits until there may be something, but not past `deadline`.
+    pub(super) async fn wait(&self, deadline: Option<Instant>) {
+        let at = self.look().at;
+        let until = deadline.map_or(at, |deadline| deadline.min(at));
+        // Either way it is time to see.
+        let _ = tokio::time::timeout_at(until, self.called.notified()).await;
+    }
+
+    fn look(&self) -> MutexGuard<'_, Look> {
+        self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Who waits for which queue, and the tasks that speak with other processes.
 pub(super) struct Wakers {
     shared: Arc<Shared>,
@@ -37,7 +123,7 @@ pub(super) struct Wakers {
 #[derive(Default)]
 struct Shared {
     /// One per queue that was ever waited for: as many as the program has queues.
-    waiting: Mutex<HashMap<QueueName, Arc<Notify>>>,
+    bells: Mutex<HashMap<QueueName, Arc<Bell>>>,
     /// Queues of which other processes are to be told.
     untold: Mutex<BTreeSet<QueueName>>,
     something_untold: Notify,
@@ -60,11 +146,13 @@ impl Wakers {
         Ok(Self { shared, tasks: vec![hearing, telling] })
     }
 
-    /// What wakes a receiver of this queue. One call wakes one receiver; if none waits, the next
-    /// that is about to wait looks again instead.
-    pub(super) fn of(&self, queue: &QueueName) -> Arc<Notify> {
-        let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.entry(queue.clone()).or_default().clone()
+    /// What wakes the receivers of this queue.
+    pub(super) fn of(&self, queue: &QueueName) -> Arc<Bell> {
+        let mut bells = self.shared.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(queue) {
+            return bell.clone();
+        }
+        bells.entry(queue.clone()).or_default().clone()
     }
 
     pub(super) fn wake<'a>(&self, queues: impl IntoIterator<Item = &'a QueueName>) {
@@ -96,15 +184,15 @@ impl fmt::Debug for Wakers {
 
 impl Shared {
     fn wake_here(&self, queue: &QueueName) {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waker) = waiting.get(queue) {
-            waker.notify_one();
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(queue) {
+            bell.ring();
         }
     }
 
     fn wake_all_here(&self) {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.values().for_each(|waker| waker.notify_one());
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.values().for_each(|bell| bell.ring());
     }
 }
 

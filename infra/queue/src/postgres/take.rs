@@ -1,0 +1,183 @@
+//! Sending and taking within the caller's transaction, and what must happen after its commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluxus_postgres::Transaction;
+
+use super::answers::{Answers, Group, Taker};
+use super::hand_over::{Reserved, Row};
+use super::wake::Bell;
+use super::{PostgresQueue, bodies, receive, state};
+use crate::{Outgoing, QueueError, QueueName, Receipt, Received};
+
+/// Messages in a transaction that is not committed yet.
+#[must_use = "after the commit, tell the receivers: call PostgresQueue::sent"]
+#[derive(Debug)]
+pub struct Sent {
+    messages: Vec<Outgoing>,
+    reserved: Reserved,
+    rows: Vec<Row>,
+}
+
+/// What is to be taken from a queue. Dropped without [`settle`](Self::settle), it is all there again.
+#[must_use = "take it in a transaction"]
+#[derive(Debug)]
+pub struct Due {
+    queue: QueueName,
+    bell: Arc<Bell>,
+    answers: Answers,
+    /// Answers that were given in this process.
+    groups: Vec<Group>,
+    /// Whether there may be something in the table.
+    look: bool,
+    settled: bool,
+}
+
+/// What a transaction took.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Gone once the transaction commits. Those from the table are the oldest first.
+    pub messages: Vec<Received>,
+    /// Whether there is probably more, of which nobody else was told: wake somebody after the commit.
+    pub more: bool,
+}
+
+impl PostgresQueue {
+    /// Sends messages within the caller's transaction, with one statement however many they are.
+    /// Those for which a receiver of this process waits are hidden from all others, as if it had
+    /// received them already.
+    ///
+    /// # Errors
+    /// [`QueueError`]; after [`QueueError::Database`] the transaction can only be rolled back.
+    pub async fn send_in(
+        &self,
+        tx: &Transaction<'_>,
+        messages: Vec<Outgoing>,
+    ) -> Result<Sent, QueueError> {
+        let reserved = self.hand_over.reserve(&messages);
+        let mut rows = Vec::new();
+        if !messages.is_empty() {
+            self.count();
+            rows = bodies::send_in(tx, &messages, reserved.hidden()).await?;
+        }
+        Ok(Sent { messages, reserved, rows })
+    }
+
+    /// Tells the receivers of what was sent, after the commit.
+    pub fn sent(&self, sent: Sent) {
+        let Sent { messages, reserved, rows } = sent;
+        let ready = reserved.others(&messages).filter(|message| message.delay.is_zero());
+        self.wake(ready.map(|message| &message.queue));
+        for message in messages.iter().filter(|message| !message.delay.is_zero()) {
+            self.wakers.of(&message.queue).due_in(message.delay);
+        }
+        // They are to be looked for when their time with the receiver is over.
+        for (queue, hidden) in reserved.deliver(&messages, rows) {
+            self.wakers.of(&queue).due_in(hidden);
+        }
+    }
+
+    /// What is to be taken from a queue now, if anything may be: wait with [`idle`](Self::idle) where
+    /// there is nothing.
+    pub fn due(&self, queue: &QueueName, at_most: usize) -> Option<Due> {
+        let bell = self.wakers.of(queue);
+        let groups = self.answers.take(queue, at_most);
+        let look = bell.is_time();
+        let (queue, answers) = (queue.clone(), self.answers.clone());
+        let is_due = look || !groups.is_empty();
+        is_due.then(|| Due { queue, bell, answers, groups, look, settled: false })
+    }
+
+    /// Takes what is due within the caller's transaction, with one statement at most however much it
+    /// is. A rollback, or the death of the process, puts it back, and no receive is counted: where
+    /// dealing with it fails, [`receive`](crate::Queue::receive) it, so that a message nobody can deal
+    /// with becomes a dead letter.
+    ///
+    /// The messages that [`Due::answered`] names must be deleted in the same transaction.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`]; the transaction can then only be rolled back.
+    pub async fn take_in(
+        &self,
+        tx: &Transaction<'_>,
+        due: &Due,
+        at_most: usize,
+    ) -> Result<Taken, QueueError> {
+        let mut messages: Vec<_> = due.groups.iter().flat_map(Group::received).collect();
+        let mut more = false;
+        if due.look {
+            self.count();
+            let found = receive::take_in(tx, &self.turns, &due.queue, at_most).await?;
+            if found.messages.is_empty() {
+                due.bell.found_nothing(found.next_in);
+            } else {
+                due.bell.found();
+            }
+            messages.extend(bodies::resolve_in(tx, found.messages).await?);
+            more = found.more;
+        }
+        Ok(Taken { messages, more })
+    }
+
+    /// Says that this process takes from a queue, as long as the guard lives. Answers to it need not
+    /// be written meanwhile, where they are given here.
+    pub fn takes(&self, queue: &QueueName) -> Taker {
+        self.answers.taker(queue)
+    }
+
+    /// Waits, where nothing was [`due`](Self::due), until something may be.
+    pub async fn idle(&self, queue: &QueueName) {
+        self.wakers.of(queue).wait(None).await;
+    }
+
+    /// Writes the answers that wait in this process, so that they are messages like any other.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`]; they wait on.
+    pub async fn write_answers(&self) -> Result<(), QueueError> {
+        let mut groups = self.answers.clear();
+        while let Some(group) = groups.last() {
+            if let Err(error) = self.write(group).await {
+                self.answers.put_back(groups);
+                return Err(error);
+            }
+            groups.pop();
+        }
+        Ok(())
+    }
+
+    /// Gives back what lies in this process, so that others have it at once: for the end of the
+    /// process, when its workers have stopped.
+    ///
+    /// # Errors
+    /// [`QueueError::Database`]; it comes again by its time.
+    pub async fn give_back(&self) -> Result<(), QueueError> {
+        let written = self.write_answers().await;
+        let handed = self.hand_over.clear();
+        let at_once: Vec<_> = handed.into_iter().map(|receipt| (receipt, Duration::ZERO)).collect();
+        state::change_visibility(&self.relaxed, &at_once).await?;
+        written
+    }
+}
+
+impl Due {
+    /// The messages that were answered by what is taken.
+    pub fn answered(&self) -> Vec<Receipt> {
+        self.groups.iter().flat_map(|group| group.answered.iter().cloned()).collect()
+    }
+
+    /// Says that the transaction is committed.
+    pub fn settle(mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.answers.put_back(std::mem::take(&mut self.groups));
+            self.bell.ring();
+        }
+    }
+}
