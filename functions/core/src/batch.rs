@@ -86,8 +86,10 @@ impl Core {
         &self,
         queue: &PostgresQueue,
         at_most: usize,
+        visibility: Duration,
     ) -> Result<Next, CoreError> {
-        let taken = AssertUnwindSafe(self.transact_next(queue, at_most)).catch_unwind().await;
+        let next = self.transact_next(queue, at_most, visibility);
+        let taken = AssertUnwindSafe(next).catch_unwind().await;
         taken.unwrap_or_else(|panic| Err(CoreError::Panicked(panic_text(&*panic))))
     }
 
@@ -95,8 +97,11 @@ impl Core {
         &self,
         queue: &PostgresQueue,
         at_most: usize,
+        visibility: Duration,
     ) -> Result<Next, CoreError> {
-        let Some(due) = queue.due(self.core_queue(), at_most) else { return Ok(Next::Nothing) };
+        let Some(due) = queue.due(self.core_queue(), at_most, visibility) else {
+            return Ok(Next::Nothing);
+        };
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
         let Taken { messages, more } = queue.take_in(&tx, &due, at_most).await?;
@@ -109,9 +114,9 @@ impl Core {
             return Err(CoreError::Unreadable(reason));
         }
         let ledger = Joint { tx: &tx, outbound: self.outbound() };
-        let answered = due.answered();
+        let receipts = due.receipts();
         // Sent together with what is loaded.
-        let delete = async { Ok::<_, CoreError>(queue.delete_in(&tx, &answered).await?) };
+        let delete = async { Ok::<_, CoreError>(queue.delete_in(&tx, &receipts).await?) };
         let stepper = self.stepper();
         // The time is read only now: it must not be earlier than what the messages tell of.
         let settle = Box::pin(stepper.settle(&ledger, &items, clock::now()));
@@ -289,13 +294,28 @@ impl Stepper<'_> {
     ) -> Result<Settled<L::Enqueued>, CoreError> {
         let needs = needs(items);
         let mut loaded = Loaded::default();
-        // Claims before branches: what another batch has just begun is then seen to have begun.
-        if !needs.claims.is_empty() {
-            let ids: Vec<_> = needs.claims.iter().copied().collect();
-            loaded.received = ledger.lock_received(&ids).await?;
-        }
-        if !needs.branches.is_empty() || !needs.trees.is_empty() {
-            loaded.branches = ledger.lock_branches(&needs.branches, &needs.trees).await?;
+        let ids: Vec<_> = needs.claims.iter().copied().collect();
+        let lock_claims = async {
+            if ids.is_empty() {
+                return Ok::<_, CoreError>(Default::default());
+            }
+            Ok(futures::try_join!(ledger.lock_received(&ids), ledger.routes(&ids))?)
+        };
+        let lock_branches = async {
+            if needs.branches.is_empty() && needs.trees.is_empty() {
+                return Ok::<_, CoreError>(Vec::new());
+            }
+            Ok(ledger.lock_branches(&needs.branches, &needs.trees).await?)
+        };
+        if needs.trees.is_empty() {
+            // No message is about a claim's beginning and its branches at once, so they are sent
+            // together.
+            let locked = futures::try_join!(lock_claims, lock_branches)?;
+            ((loaded.received, loaded.routes), loaded.branches) = locked;
+        } else {
+            // Claims before branches: what another batch has just begun is then seen to have begun.
+            (loaded.received, loaded.routes) = lock_claims.await?;
+            loaded.branches = lock_branches.await?;
         }
         if !needs.trees.is_empty() {
             lock_newcomers(ledger, &needs.trees, &mut loaded.branches).await?;

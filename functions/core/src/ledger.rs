@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 
-use fluxus_schema::id::ClaimType;
 use fluxus_schema::{ClaimId, RecipeName, Tenant, Timestamp};
 use fluxus_store::branch::{Join, Pending};
 use fluxus_store::claim::{Inserted, Intake, Namesake, Waiter};
@@ -42,8 +41,8 @@ pub(crate) trait Ledger {
     /// See [`branch::take_pending`].
     async fn take_pending(&self, wanted: &[Pending]) -> Result<Vec<BranchRow>, StoreError>;
 
-    /// See [`recipe::for_claim_types`].
-    async fn routes(&self, types: &[(Tenant, ClaimType)]) -> Result<Vec<TypeRoute>, StoreError>;
+    /// See [`recipe::for_claims`].
+    async fn routes(&self, ids: &[ClaimId]) -> Result<Vec<TypeRoute>, StoreError>;
 
     /// See [`recipe::definitions`].
     async fn definitions(
@@ -113,8 +112,8 @@ impl Ledger for Joint<'_> {
         branch::take_pending(self.tx, wanted).await
     }
 
-    async fn routes(&self, types: &[(Tenant, ClaimType)]) -> Result<Vec<TypeRoute>, StoreError> {
-        recipe::for_claim_types(self.tx, types).await
+    async fn routes(&self, ids: &[ClaimId]) -> Result<Vec<TypeRoute>, StoreError> {
+        recipe::for_claims(self.tx, ids).await
     }
 
     async fn definitions(

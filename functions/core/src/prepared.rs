@@ -6,7 +6,6 @@ use std::sync::Arc;
 use fluxus_machine::{
     Branch, Definition, Dispatch, Entropy, ExecutionContext, Nested, Purpose, Seed,
 };
-use fluxus_schema::id::ClaimType;
 use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::{BranchId, ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
 use fluxus_store::claim::Origin;
@@ -102,23 +101,12 @@ impl Subject {
 /// Everything of a batch, by claim.
 pub(crate) type Prepared = BTreeMap<ClaimId, Subject>;
 
-/// Compiles the recipes that are needed and not at hand; at most two statements.
+/// Compiles the recipes that are needed and not at hand; at most one statement.
 pub(crate) async fn load_recipes(
     ledger: &impl Ledger,
     recipes: &Recipes,
     loaded: &mut Loaded,
 ) -> Result<(), CoreError> {
-    let mut types: Vec<(Tenant, ClaimType)> = loaded
-        .received
-        .iter()
-        .filter(|claim| claim.origin.is_none())
-        .map(|claim| (claim.tenant.clone(), claim.claim_type.clone()))
-        .collect();
-    types.sort();
-    types.dedup();
-    if !types.is_empty() {
-        loaded.routes = ledger.routes(&types).await?;
-    }
     let live = loaded.routes.iter().filter_map(|route| {
         let (recipe, version) = route.recipe.clone()?;
         Some((route.tenant.clone(), recipe, version))

@@ -72,7 +72,7 @@ async fn work_joined(core: &Core, queue: &PostgresQueue, shutdown: &Cancellation
     let mut failures: u32 = 0;
     let _takes = queue.takes(core.core_queue());
     while !shutdown.is_cancelled() {
-        let next = core.handle_next(queue, MAX_BATCH).await;
+        let next = core.handle_next(queue, MAX_BATCH, VISIBILITY).await;
         failures = if next.is_ok() { 0 } else { failures.saturating_add(1) };
         match next {
             Ok(Next::Handled) => {}
@@ -95,8 +95,8 @@ async fn work_joined(core: &Core, queue: &PostgresQueue, shutdown: &Cancellation
             Err(error) => {
                 tracing::debug!(error = chain(&error), "receiving the batch that failed");
                 // What was handed over in this process has to be received as well.
-                if let Err(error) = queue.write_answers().await {
-                    tracing::warn!(error = chain(&error), "cannot write answers");
+                if let Err(error) = queue.give_back(Some(core.core_queue())).await {
+                    tracing::warn!(error = chain(&error), "cannot give a batch back");
                 }
                 receive(core, Duration::ZERO, shutdown).await;
             }

@@ -166,7 +166,7 @@ impl System {
             tracing::warn!("some work was cut off; it goes on after the next start");
             work.shutdown().await;
         }
-        if let Err(error) = queue.give_back().await {
+        if let Err(error) = queue.give_back(None).await {
             tracing::warn!(%error, "some tasks wait for their visibility timeout");
         }
         drop((store, queue, clock, presence));

@@ -151,11 +151,11 @@ async fn answers_to_the_core_beside_are_not_written() {
     let mut session = database.session().await.expect("a session");
     for commits in [false, true] {
         let tx = session.begin().await.expect("a transaction");
-        let due = queue.due(&core(), 10).expect("an answer");
+        let due = queue.due(&core(), 10, LONG).expect("an answer");
         let taken = queue.take_in(&tx, &due, 10).await.expect("take");
         assert_eq!(taken.messages.len(), 1);
         assert_eq!(taken.messages[0].body, "\"done\"");
-        assert_eq!(queue.delete_in(&tx, &due.answered()).await.expect("delete"), 1);
+        assert_eq!(queue.delete_in(&tx, &due.receipts()).await.expect("delete"), 1);
         if commits {
             tx.commit().await.expect("a commit");
             due.settle();
@@ -163,7 +163,7 @@ async fn answers_to_the_core_beside_are_not_written() {
     }
     let depth = &queue.depth(&[tasks()]).await.expect("depth")[0];
     assert_eq!((depth.ready, depth.in_flight), (0, 0), "deleted with the commit");
-    assert!(queue.due(&core(), 10).is_none(), "and nothing more is due");
+    assert!(queue.due(&core(), 10, LONG).is_none(), "and nothing more is due");
 }
 
 #[tokio::test]
@@ -178,6 +178,36 @@ async fn answers_are_written_where_nobody_takes_them_here() {
 }
 
 #[tokio::test]
+async fn a_transaction_takes_what_was_handed_over() {
+    let (_test, queue, database) = support::queue().await;
+    let _takes = queue.takes(&tasks());
+    let looks = queue.due(&tasks(), 3, LONG).expect("the first look");
+    let mut session = database.session().await.expect("a session");
+    let tx = session.begin().await.expect("a transaction");
+    assert!(queue.take_in(&tx, &looks, 3).await.expect("take").messages.is_empty());
+    looks.settle();
+    drop(tx);
+    send_in(&queue, &database, 2).await;
+    assert_eq!(found_elsewhere(&database).await, 0, "others do not see them");
+    for commits in [false, true] {
+        let tx = session.begin().await.expect("a transaction");
+        let due = queue.due(&tasks(), 3, LONG).expect("two messages");
+        let taken = queue.take_in(&tx, &due, 3).await.expect("take");
+        let bodies: Vec<_> = taken.messages.iter().map(|one| one.body.as_str()).collect();
+        assert_eq!(bodies, ["0", "1"]);
+        assert_eq!(queue.delete_in(&tx, &due.receipts()).await.expect("delete"), 2);
+        if commits {
+            tx.commit().await.expect("a commit");
+            due.settle();
+        }
+    }
+    // What nobody here can deal with is there for all.
+    send_in(&queue, &database, 2).await;
+    queue.give_back(Some(&tasks())).await.expect("gives back");
+    assert_eq!(found_elsewhere(&database).await, 2);
+}
+
+#[tokio::test]
 async fn a_process_that_ends_gives_back_what_it_has() {
     let (_test, queue, database) = support::queue().await;
     let received = with_room(&queue, LONG).await;
@@ -186,7 +216,7 @@ async fn a_process_that_ends_gives_back_what_it_has() {
     let answer = vec![Outgoing::new(core(), "\"done\"")];
     queue.answer(&tasks(), answer, &receipts(&received)).await.expect("answers");
     drop(takes);
-    queue.give_back().await.expect("gives back");
+    queue.give_back(None).await.expect("gives back");
     let depth = queue.depth(&[tasks(), core()]).await.expect("depth");
     assert_eq!((depth[0].ready, depth[0].in_flight, depth[1].ready), (2, 0, 1));
     assert_eq!(found_elsewhere(&database).await, 2);

@@ -88,7 +88,7 @@ async fn a_batch_of_any_size_costs_the_same_number_of_statements() {
 /// Takes from the table, as if it were committed.
 async fn take(queue: &PostgresQueue, tx: &Transaction<'_>, most: usize) -> Taken {
     queue.wake([&name()]);
-    let due = queue.due(&name(), most).expect("it is time to look");
+    let due = queue.due(&name(), most, Duration::from_secs(600)).expect("it is time to look");
     let taken = queue.take_in(tx, &due, most).await.expect("take");
     due.settle();
     taken

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fluxus_queue::Outgoing;
-use fluxus_schema::id::ClaimType;
+
 use fluxus_schema::{ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
 use fluxus_store::branch::{Join, Pending};
 use fluxus_store::claim::{Inserted, Intake, Namesake, Waiter};
@@ -150,11 +150,14 @@ impl Ledger for Tx {
         Ok(taken)
     }
 
-    async fn routes(&self, types: &[(Tenant, ClaimType)]) -> Result<Vec<TypeRoute>, StoreError> {
-        self.statement("find recipes for claim types").await?;
+    async fn routes(&self, ids: &[ClaimId]) -> Result<Vec<TypeRoute>, StoreError> {
+        self.statement("find recipes for claims").await?;
+        let claims: Vec<_> = ids.iter().filter_map(|id| self.claim(*id)).collect();
         let world = self.world.borrow();
-        let route = |(tenant, name): &(Tenant, ClaimType)| world.tables.route(tenant, name);
-        Ok(types.iter().filter_map(route).cloned().collect())
+        let outside = claims.iter().filter(|claim| claim.origin.is_none());
+        let routes =
+            outside.filter_map(|claim| world.tables.route(&claim.tenant, &claim.claim_type));
+        Ok(routes.cloned().collect())
     }
 
     async fn definitions(

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::hand_over::HandOver;
 use crate::{MessageId, Outgoing, QueueName, Receipt, Received};
 
 /// The most answers that wait in the process. Past it they are written: whoever takes them is slow,
@@ -108,15 +109,17 @@ impl Answers {
         }
     }
 
-    /// Takes everything that waits.
-    pub(super) fn clear(&self) -> Vec<Group> {
-        self.queues().values_mut().flat_map(|waiting| std::mem::take(&mut waiting.groups)).collect()
+    /// Takes everything that waits, for one queue or for all.
+    pub(super) fn clear(&self, of: Option<&QueueName>) -> Vec<Group> {
+        let mut queues = self.queues();
+        let meant = queues.iter_mut().filter(|(queue, _)| of.is_none_or(|of| of == *queue));
+        meant.flat_map(|(_, waiting)| std::mem::take(&mut waiting.groups)).collect()
     }
 
     /// Says that somebody takes from this queue, until the guard is dropped.
-    pub(super) fn taker(&self, queue: &QueueName) -> Taker {
+    pub(super) fn taker(&self, queue: &QueueName, hand_over: &HandOver) -> Taker {
         self.queues().entry(queue.clone()).or_default().takers += 1;
-        Taker { answers: self.clone(), queue: queue.clone() }
+        Taker { answers: self.clone(), hand_over: hand_over.clone(), queue: queue.clone() }
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<QueueName, Waiting>> {
@@ -129,6 +132,7 @@ impl Answers {
 #[must_use = "answers are handed over as long as it lives"]
 pub struct Taker {
     answers: Answers,
+    hand_over: HandOver,
     queue: QueueName,
 }
 
@@ -136,6 +140,9 @@ impl Drop for Taker {
     fn drop(&mut self) {
         if let Some(waiting) = self.answers.queues().get_mut(&self.queue) {
             waiting.takers = waiting.takers.saturating_sub(1);
+            if waiting.takers == 0 {
+                self.hand_over.close(&self.queue);
+            }
         }
     }
 }
@@ -156,17 +163,17 @@ mod tests {
     fn answers_wait_only_where_somebody_takes_them() {
         let answers = Answers::default();
         assert!(answers.offer(group(1)).is_err(), "nobody takes");
-        let taker = answers.taker(&queue());
+        let taker = answers.taker(&queue(), &HandOver::default());
         assert_eq!(answers.offer(group(1)).expect("kept"), queue());
         drop(taker);
         assert!(answers.offer(group(1)).is_err(), "nobody takes any more");
-        assert_eq!(answers.clear().len(), 1);
+        assert_eq!(answers.clear(None).len(), 1);
     }
 
     #[test]
     fn what_is_too_much_is_given_back() {
         let answers = Answers::default();
-        let _taker = answers.taker(&queue());
+        let _taker = answers.taker(&queue(), &HandOver::default());
         answers.offer(group(MAX_WAITING)).expect("as many as may wait");
         assert!(answers.offer(group(1)).is_err(), "one more");
         let taken = answers.take(&queue(), 1);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{MessageId, Outgoing, QueueName, Receipt, Receive, Received};
+use crate::{MessageId, Outgoing, QueueName, Receipt, Received};
 
 /// The room that receivers of this process have. Clones are one.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +35,10 @@ struct Shelf {
     handed: VecDeque<Handed>,
 }
 
+/// A message that was handed over.
 #[derive(Debug)]
-struct Handed {
-    message: Received,
+pub(super) struct Handed {
+    pub(super) message: Received,
     /// From then on somebody else may receive it soon.
     good_until: Instant,
 }
@@ -50,10 +51,10 @@ impl Shelf {
 
 impl HandOver {
     /// Says that a receiver waits for so many, and returns how many of them lie there already.
-    pub(super) fn open(&self, queue: &QueueName, asked: usize, request: &Receive) -> usize {
+    pub(super) fn open(&self, queue: &QueueName, asked: usize, visibility: Duration) -> usize {
         let mut shelves = self.shelves();
         let shelf = shelf(&mut shelves, queue);
-        (shelf.asked, shelf.visibility) = (asked, request.visibility);
+        (shelf.asked, shelf.visibility) = (asked, visibility);
         shelf.handed.len()
     }
 
@@ -65,17 +66,17 @@ impl HandOver {
     }
 
     /// What was handed over and is still good, at most so many.
-    pub(super) fn take(&self, queue: &QueueName, at_most: usize) -> Vec<Received> {
+    pub(super) fn take(&self, queue: &QueueName, at_most: usize) -> Vec<Handed> {
         let mut shelves = self.shelves();
         let Some(shelf) = shelves.get_mut(queue) else { return Vec::new() };
         let now = Instant::now();
         let mut taken = Vec::new();
         while taken.len() < at_most
-            && let Some(Handed { message, good_until }) = shelf.handed.pop_front()
+            && let Some(handed) = shelf.handed.pop_front()
         {
             // One that lay there for too long comes again by its time.
-            if now < good_until {
-                taken.push(message);
+            if now < handed.good_until {
+                taken.push(handed);
             }
         }
         shelf.asked = shelf.asked.saturating_sub(taken.len());
@@ -99,17 +100,23 @@ impl HandOver {
         Reserved { hand_over: self.clone(), places, hidden, since: Instant::now() }
     }
 
-    /// Takes everything out that was handed over and not received: to be put back.
-    pub(super) fn clear(&self) -> Vec<Receipt> {
+    /// Puts back what was taken and not dealt with.
+    pub(super) fn put_back(&self, queue: &QueueName, taken: Vec<Handed>) {
         let mut shelves = self.shelves();
-        let shelves = shelves.values_mut();
-        shelves
-            .flat_map(|shelf| {
-                shelf.asked = 0;
-                std::mem::take(&mut shelf.handed)
-            })
-            .map(|handed| handed.message.receipt)
-            .collect()
+        let shelf = shelf(&mut shelves, queue);
+        taken.into_iter().rev().for_each(|handed| shelf.handed.push_front(handed));
+    }
+
+    /// Takes everything out that was handed over and not received, of one queue or of all: to be made
+    /// ready for everybody.
+    pub(super) fn clear(&self, of: Option<&QueueName>) -> Vec<Receipt> {
+        let mut shelves = self.shelves();
+        let meant = shelves.iter_mut().filter(|(queue, _)| of.is_none_or(|of| of == *queue));
+        let handed = meant.flat_map(|(_, shelf)| {
+            shelf.asked = 0;
+            std::mem::take(&mut shelf.handed)
+        });
+        handed.map(|handed| handed.message.receipt).collect()
     }
 
     fn shelves(&self) -> MutexGuard<'_, HashMap<QueueName, Shelf>> {
@@ -212,8 +219,7 @@ mod tests {
 
     fn open(asked: usize, visibility: Duration) -> HandOver {
         let hand_over = HandOver::default();
-        let request = Receive { max: asked, wait: Duration::ZERO, visibility };
-        hand_over.open(&queue(), asked, &request);
+        hand_over.open(&queue(), asked, visibility);
         hand_over
     }
 
@@ -234,7 +240,12 @@ mod tests {
         assert_eq!(first.deliver(&messages(2), rows(2)), BTreeMap::from([(queue(), MINUTE)]));
         assert_eq!(hand_over.take(&queue(), 1).len(), 1);
         assert_eq!(hand_over.reserve(&messages(3)).hidden.iter().flatten().count(), 1);
-        assert_eq!(hand_over.take(&queue(), 9).len(), 1);
+        let taken = hand_over.take(&queue(), 9);
+        assert_eq!(taken.len(), 1);
+        hand_over.put_back(&queue(), taken);
+        let other = QueueName::new("other").expect("a name");
+        assert!(hand_over.clear(Some(&other)).is_empty());
+        assert_eq!(hand_over.clear(Some(&queue())).len(), 1);
     }
 
     #[test]
@@ -252,6 +263,6 @@ mod tests {
         let reserved = hand_over.reserve(&messages(1));
         reserved.deliver(&messages(1), rows(1));
         assert!(hand_over.take(&queue(), 1).is_empty());
-        assert!(hand_over.clear().is_empty());
+        assert!(hand_over.clear(None).is_empty());
     }
 }

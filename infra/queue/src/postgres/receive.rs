@@ -208,7 +208,7 @@ pub(super) async fn receive(
                 Look::Messages(mut messages) => {
                     bell.found();
                     let rest = request.max - messages.len();
-                    messages.extend(of.hand_over.take(queue, rest));
+                    messages.extend(taken(of, queue, rest));
                     if of.turns.next(queue) == Turn::Any {
                         room.keep_open(request.max - messages.len());
                     } else {
@@ -230,7 +230,7 @@ pub(super) async fn receive(
             }
             room.open(request.max);
         }
-        let handed = of.hand_over.take(queue, request.max);
+        let handed = taken(of, queue, request.max);
         if !handed.is_empty() {
             room.keep_open(request.max - handed.len());
             return Ok(handed);
@@ -240,6 +240,10 @@ pub(super) async fn receive(
         }
         bell.wait(Some(deadline)).await;
     }
+}
+
+fn taken(of: &PostgresQueue, queue: &QueueName, at_most: usize) -> Vec<Received> {
+    of.hand_over.take(queue, at_most).into_iter().map(|handed| handed.message).collect()
 }
 
 /// Room that is open as long as somebody waits, and afterwards as far as it was not used: whoever
@@ -255,7 +259,7 @@ impl Room<'_> {
     /// Returns how much lies there already.
     fn open(&self, for_so_many: usize) -> usize {
         let asked = if self.request.wait.is_zero() { 0 } else { for_so_many };
-        self.hand_over.open(self.queue, asked, self.request)
+        self.hand_over.open(self.queue, asked, self.request.visibility)
     }
 
     fn keep_open(&mut self, for_so_many: usize) {

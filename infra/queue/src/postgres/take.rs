@@ -6,7 +6,8 @@ use std::time::Duration;
 use fluxus_postgres::Transaction;
 
 use super::answers::{Answers, Group, Taker};
-use super::hand_over::{Reserved, Row};
+use super::hand_over::{HandOver, Handed, Reserved, Row};
+use super::turns::Turn;
 use super::wake::Bell;
 use super::{PostgresQueue, bodies, receive, state};
 use crate::{Outgoing, QueueError, QueueName, Receipt, Received};
@@ -29,6 +30,9 @@ pub struct Due {
     answers: Answers,
     /// Answers that were given in this process.
     groups: Vec<Group>,
+    hand_over: HandOver,
+    /// Messages that were handed over in this process.
+    handed: Vec<Handed>,
     /// Whether there may be something in the table.
     look: bool,
     settled: bool,
@@ -79,14 +83,27 @@ impl PostgresQueue {
     }
 
     /// What is to be taken from a queue now, if anything may be: wait with [`idle`](Self::idle) where
-    /// there is nothing.
-    pub fn due(&self, queue: &QueueName, at_most: usize) -> Option<Due> {
+    /// there is nothing. What is sent to the queue in this process from now on is hidden from others
+    /// for so long, and handed over, as far as it fits into the next batch.
+    pub fn due(&self, queue: &QueueName, at_most: usize, visibility: Duration) -> Option<Due> {
         let bell = self.wakers.of(queue);
         let groups = self.answers.take(queue, at_most);
+        let handed = self.hand_over.take(queue, at_most);
         let look = bell.is_time();
-        let (queue, answers) = (queue.clone(), self.answers.clone());
-        let is_due = look || !groups.is_empty();
-        is_due.then(|| Due { queue, bell, answers, groups, look, settled: false })
+        // Where more waits than a batch takes, everything waits in the table.
+        let room = if self.turns.next(queue) == Turn::Any { at_most } else { 0 };
+        self.hand_over.open(queue, room, visibility);
+        let is_due = look || !groups.is_empty() || !handed.is_empty();
+        is_due.then(|| Due {
+            queue: queue.clone(),
+            bell,
+            answers: self.answers.clone(),
+            groups,
+            hand_over: self.hand_over.clone(),
+            handed,
+            look,
+            settled: false,
+        })
     }
 
     /// Takes what is due within the caller's transaction, with one statement at most however much it
@@ -94,7 +111,7 @@ impl PostgresQueue {
     /// dealing with it fails, [`receive`](crate::Queue::receive) it, so that a message nobody can deal
     /// with becomes a dead letter.
     ///
-    /// The messages that [`Due::answered`] names must be deleted in the same transaction.
+    /// The messages that [`Due::receipts`] names must be deleted in the same transaction.
     ///
     /// # Errors
     /// [`QueueError::Database`]; the transaction can then only be rolled back.
@@ -104,7 +121,9 @@ impl PostgresQueue {
         due: &Due,
         at_most: usize,
     ) -> Result<Taken, QueueError> {
-        let mut messages: Vec<_> = due.groups.iter().flat_map(Group::received).collect();
+        let handed = due.handed.iter().map(|handed| handed.message.clone());
+        let mut messages: Vec<_> =
+            due.groups.iter().flat_map(Group::received).chain(handed).collect();
         let mut more = false;
         if due.look {
             self.count();
@@ -123,7 +142,7 @@ impl PostgresQueue {
     /// Says that this process takes from a queue, as long as the guard lives. Answers to it need not
     /// be written meanwhile, where they are given here.
     pub fn takes(&self, queue: &QueueName) -> Taker {
-        self.answers.taker(queue)
+        self.answers.taker(queue, &self.hand_over)
     }
 
     /// Waits, where nothing was [`due`](Self::due), until something may be.
@@ -131,12 +150,20 @@ impl PostgresQueue {
         self.wakers.of(queue).wait(None).await;
     }
 
-    /// Writes the answers that wait in this process, so that they are messages like any other.
+    /// Gives back what lies in this process, of one queue or of all, so that it is in the table for
+    /// everybody at once. For the end of the process, when its workers have stopped; and for a batch
+    /// that nobody can deal with.
     ///
     /// # Errors
-    /// [`QueueError::Database`]; they wait on.
-    pub async fn write_answers(&self) -> Result<(), QueueError> {
-        let mut groups = self.answers.clear();
+    /// [`QueueError::Database`]; what is not given back comes again by its time.
+    pub async fn give_back(&self, of: Option<&QueueName>) -> Result<(), QueueError> {
+        let handed = self.hand_over.clear(of);
+        let at_once: Vec<_> = handed.into_iter().map(|receipt| (receipt, Duration::ZERO)).collect();
+        state::change_visibility(&self.relaxed, &at_once).await?;
+        if let Some(queue) = of {
+            self.wakers.of(queue).ring();
+        }
+        let mut groups = self.answers.clear(of);
         while let Some(group) = groups.last() {
             if let Err(error) = self.write(group).await {
                 self.answers.put_back(groups);
@@ -146,25 +173,14 @@ impl PostgresQueue {
         }
         Ok(())
     }
-
-    /// Gives back what lies in this process, so that others have it at once: for the end of the
-    /// process, when its workers have stopped.
-    ///
-    /// # Errors
-    /// [`QueueError::Database`]; it comes again by its time.
-    pub async fn give_back(&self) -> Result<(), QueueError> {
-        let written = self.write_answers().await;
-        let handed = self.hand_over.clear();
-        let at_once: Vec<_> = handed.into_iter().map(|receipt| (receipt, Duration::ZERO)).collect();
-        state::change_visibility(&self.relaxed, &at_once).await?;
-        written
-    }
 }
 
 impl Due {
-    /// The messages that were answered by what is taken.
-    pub fn answered(&self) -> Vec<Receipt> {
-        self.groups.iter().flat_map(|group| group.answered.iter().cloned()).collect()
+    /// Receipts of what was handed over in this process, and of what was answered in it: they are to
+    /// be deleted with the transaction.
+    pub fn receipts(&self) -> Vec<Receipt> {
+        let answered = self.groups.iter().flat_map(|group| &group.answered);
+        answered.chain(self.handed.iter().map(|handed| &handed.message.receipt)).cloned().collect()
     }
 
     /// Says that the transaction is committed.
@@ -177,6 +193,7 @@ impl Drop for Due {
     fn drop(&mut self) {
         if !self.settled {
             self.answers.put_back(std::mem::take(&mut self.groups));
+            self.hand_over.put_back(&self.queue, std::mem::take(&mut self.handed));
             self.bell.ring();
         }
     }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use fluxus_postgres::types::Type;
 use fluxus_schema::id::ClaimType;
-use fluxus_schema::{RecipeName, Tenant};
+use fluxus_schema::{ClaimId, RecipeName, Tenant};
 
+use crate::claim::uuids;
 use crate::columns::Columns;
 use crate::connection::Connection;
 use crate::error::StoreError;
@@ -36,25 +37,25 @@ pub struct Definition {
     pub definition: String,
 }
 
-/// Where claims of these types go; nothing for a type that nobody has named. One statement.
+/// Where these claims go, by their types; nothing for a type that nobody has named, nor for claims
+/// that a recipe started, which say where they go. One statement.
 ///
 /// # Errors
 /// [`StoreError`]; safe to try again.
-pub async fn for_claim_types(
+pub async fn for_claims(
     on: &impl Connection,
-    types: &[(Tenant, ClaimType)],
+    ids: &[ClaimId],
 ) -> Result<Vec<TypeRoute>, StoreError> {
-    const FIND: &str = "-- find recipes for claim types
+    const FIND: &str = "-- find recipes for claims
         SELECT claim_type.tenant, claim_type.claim_type, claim_type.schema::text, claim_type.recipe,
                recipe.live_version
-          FROM (SELECT DISTINCT tenant, claim_type
-                  FROM unnest($1::text[], $2::text[]) AS given (tenant, claim_type)) AS given
+          FROM (SELECT DISTINCT tenant, claim_type FROM claim
+                 WHERE claim_id = ANY($1) AND origin IS NULL) AS given
           JOIN claim_type ON claim_type.tenant = given.tenant
            AND claim_type.claim_type = given.claim_type
           LEFT JOIN recipe ON recipe.tenant = claim_type.tenant AND recipe.name = claim_type.recipe";
-    let tenants: Vec<_> = types.iter().map(|(tenant, _)| tenant.as_str()).collect();
-    let names: Vec<_> = types.iter().map(|(_, claim_type)| claim_type.as_str()).collect();
-    let params = [(&tenants as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY)];
+    let ids = uuids(ids);
+    let params = [(&ids as _, Type::UUID_ARRAY)];
     let read = |row| {
         let row = Columns::new(row, "claim_type", &["tenant", "claim_type"]);
         let recipe: Option<RecipeName> = row.parse_option("recipe")?;

@@ -146,17 +146,16 @@ async fn every_hot_query_goes_by_its_index() -> Done {
     outbox::delete(&store.session().await?, &[1, 2, 3]).await?;
     check!(["outbox_pkey"]);
 
-    let types: Vec<_> =
-        (1..20).map(|n| (tenant(), format!("t{n}").parse().expect("a name"))).collect();
+    let claims: Vec<_> = (1..20).map(id).collect();
     let versions: Vec<_> =
         (1..20).map(|n| (tenant(), format!("r{n}").parse().expect("a name"), 1)).collect();
     let session = store.session().await?;
-    recipe::for_claim_types(&session, &types).await?;
+    recipe::for_claims(&session, &claims).await?;
     recipe::definitions(&session, &versions).await?;
     let asked = versions.into_iter().map(|(tenant, name, version)| (tenant, name, Some(version)));
     recipe::versions(&session, &asked.collect::<Vec<_>>()).await?;
     drop(session);
-    check!(["claim_type_pkey", "recipe_pkey", "recipe_version_pkey"]);
+    check!(["claim_pkey", "claim_type_pkey", "recipe_pkey", "recipe_version_pkey"]);
     let delta = fluxus_store::LoadDelta {
         tenant: tenant(),
         fluxling: "f7".parse()?,

@@ -2,10 +2,10 @@
 
 use fluxus_schema::RecipeName;
 use fluxus_schema::recipe::PutRecipe;
-use fluxus_store::recipe::{PutOutcome, definitions, for_claim_types};
+use fluxus_store::recipe::{PutOutcome, definitions, for_claims};
 use serde_json::{Value, json};
 
-use crate::sample::{Done, at, store, tenant};
+use crate::sample::{Done, at, insert, intake, new_claim, store, tenant};
 
 fn put(definition: Value, claim_types: &[&str]) -> PutRecipe {
     let claim_types = claim_types.iter().map(|name| name.parse().expect("a name")).collect();
@@ -47,12 +47,12 @@ async fn a_claim_type_goes_to_the_recipe_that_named_it_last() -> Done {
     store.put_claim_type(&tenant(), &"lonely".parse()?, Some(&json!(true))).await?;
     store.put_recipe(&tenant(), &one, &put(definition.clone(), &["t", "u"]), at(1)).await?;
     store.put_recipe(&tenant(), &two, &put(definition.clone(), &["t"]), at(2)).await?;
+    let claims = ["t", "u", "t", "lonely", "unknown"].map(|name| intake(3, new_claim(name)));
+    insert(&store, &claims).await?;
+    let asked: Vec<_> = claims.iter().map(|claim| claim.claim_id).collect();
     let mut session = store.session().await?;
     let tx = session.begin().await?;
-    let asked: Vec<_> = ["t", "u", "t", "lonely", "unknown"]
-        .map(|name| (tenant(), name.parse().expect("a name")))
-        .into();
-    let mut routes = for_claim_types(&tx, &asked).await?;
+    let mut routes = for_claims(&tx, &asked).await?;
     routes.sort_by(|a, b| a.claim_type.cmp(&b.claim_type));
     let routes: Vec<_> = routes
         .into_iter()
