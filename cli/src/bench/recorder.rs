@@ -17,6 +17,10 @@ const MAX_LATENCY_US: u64 = 600_000_000;
 /// Digits of a latency that are kept: three, so that it is right to a thousandth.
 const DIGITS: u8 = 3;
 
+/// After how many samples memory is looked at: the kernel walks through all pages of all processes of
+/// Postgres for it, which took a hundredth of what was measured.
+const WEIGH_EVERY: u32 = 5;
+
 /// How long one sample covers. Of a run longer than this many samples, pairs are put together, so
 /// that what is kept stays small however long it is.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -108,13 +112,17 @@ impl Recorder {
             let mut ticks = interval_at(tokio::time::Instant::now() + SAMPLE, SAMPLE);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let (mut last, mut every, mut ticked) = (began, 1, 0);
+            let mut memory = Memory::default();
             loop {
                 ticks.tick().await;
+                if ticked % WEIGH_EVERY == 0 {
+                    memory = scale.map(Scale::weigh).unwrap_or_default();
+                }
                 ticked += 1;
                 if ticked % every != 0 {
                     continue;
                 }
-                let sample = recorder.take_sample(began, last, scale);
+                let sample = recorder.take_sample(began, last, memory);
                 last = Instant::now();
                 let mut kept = lock(&kept);
                 kept.push(sample);
@@ -127,8 +135,7 @@ impl Recorder {
         Sampling { task, samples }
     }
 
-    fn take_sample(&self, began: Instant, last: Instant, scale: Option<Scale>) -> Sample {
-        let memory = scale.map(Scale::weigh).unwrap_or_default();
+    fn take_sample(&self, began: Instant, last: Instant, memory: Memory) -> Sample {
         let mut inner = self.inner();
         let window = &mut inner.window.latency;
         let Percentiles { p50_ms, p99_ms, max_ms, .. } = Percentiles::of(window);
