@@ -77,6 +77,10 @@ impl Default for PostgresQueueOptions {
 /// lost in a crash without harm (receive, delete, visibility: the message comes again) does not
 /// wait for the disk; [`send`](Queue::send) does.
 ///
+/// What is sent in a transaction goes straight to a receiver of the same process that waits for it,
+/// and an answer to whoever [`takes`](PostgresQueue::takes) from its queue there; the table keeps the
+/// message meanwhile, as one that was received. Call [`give_back`](PostgresQueue::give_back) at the end.
+///
 /// Where more is ready than one receive takes, it is shared out evenly among the groups, whatever
 /// their backlogs; of more than [`MAX_GROUPS_PER_RECEIVE`](crate::bounds::MAX_GROUPS_PER_RECEIVE)
 /// the others have their turn at the next receive. Within a group the higher priority goes first,
