@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Steps are made of small pieces of JSON: with the allocator of the C library, a fifth of the time
-/// of a busy system went into it.
+/// Steps are made of small pieces of JSON: with the allocator of the C library, a fifth of this
+/// program's time under load went into it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
