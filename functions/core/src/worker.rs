@@ -13,7 +13,8 @@ use crate::batch::Next;
 use crate::clock;
 use crate::error::chain;
 
-/// Most messages in one batch. Larger ones save little and hold their locks longer.
+/// Most messages that a batch takes from the table, and as many that were handed over; of answers given
+/// in this process the last group is not divided. Larger ones save little and hold their locks longer.
 pub(crate) const MAX_BATCH: usize = 500;
 
 /// How long a receive waits for the first message. A message wakes it at once.
@@ -48,11 +49,17 @@ pub async fn run(core: Core, workers: usize, shutdown: CancellationToken) {
     for _ in 0..workers.max(1) {
         tasks.spawn(work(core.clone(), shutdown.clone()));
     }
-    tasks.spawn(sweep(core, shutdown));
+    tasks.spawn(sweep(core.clone(), shutdown));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a worker of the core ended badly");
         }
+    }
+    // What was handed over and not taken any more is there for other processes at once.
+    if let Outbound::Joined(queue) = core.outbound()
+        && let Err(error) = queue.give_back(Some(core.core_queue())).await
+    {
+        tracing::warn!(error = chain(&error), "some messages wait for their visibility timeout");
     }
 }
 
