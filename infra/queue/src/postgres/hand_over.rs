@@ -125,9 +125,6 @@ impl HandOver {
 }
 
 fn shelf<'a>(shelves: &'a mut HashMap<QueueName, Shelf>, queue: &QueueName) -> &'a mut Shelf {
-    if !shelves.contains_key(queue) {
-        shelves.insert(queue.clone(), Shelf::default());
-    }
     shelves.entry(queue.clone()).or_default()
 }
 
