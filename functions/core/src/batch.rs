@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use fluxus_queue::{PostgresQueue, Receipt, Received, Taken};
 use fluxus_schema::{ClaimStatus, FluxlingName, Timestamp};
-use fluxus_store::{BranchKey, Enqueued, LoadedBranch, Outbound};
+use fluxus_store::{
+    BranchKey, Changes, Enqueued, LoadedBranch, Message, Outbound, Transaction, changes,
+};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
@@ -38,9 +40,15 @@ pub struct Handled {
     pub deleted: bool,
 }
 
-/// What was put in a transaction, to be told once it is committed.
-pub(crate) struct Settled<E> {
-    pub(crate) enqueued: E,
+/// What a batch comes to, to be put in its transaction with the commit.
+pub(crate) struct Step {
+    pub(crate) changes: Changes,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) told: Told,
+}
+
+/// What is to be told once it is committed.
+pub(crate) struct Told {
     pub(crate) given: Vec<(FluxlingName, i64)>,
     pub(crate) answered: Vec<Answered>,
     ended: bool,
@@ -113,23 +121,44 @@ impl Core {
         if let Some((_, reason)) = unreadable.into_iter().next() {
             return Err(CoreError::Unreadable(reason));
         }
-        let ledger = Joint { tx: &tx, outbound: self.outbound() };
-        let receipts = due.receipts();
-        // Sent together with what is loaded.
-        let delete = async { Ok::<_, CoreError>(queue.delete_in(&tx, &receipts).await?) };
-        let stepper = self.stepper();
         // The time is read only now: it must not be earlier than what the messages tell of.
-        let settle = Box::pin(stepper.settle(&ledger, &items, clock::now()));
-        let (_, settled) = futures::try_join!(delete, settle)?;
-        tx.commit().await?;
+        let now = clock::now();
+        let step = Box::pin(self.stepper().step(&Joint { tx: &tx }, &items, now)).await?;
+        let (enqueued, told) = self.commit(tx, step, &due.receipts(), now).await?;
         due.settle();
         drop(session);
         if more {
             // Whoever waits was told of none of the rest.
             queue.wake([self.core_queue()]);
         }
-        self.committed(settled).await;
+        self.committed(enqueued, told).await;
         Ok(Next::Handled)
+    }
+
+    /// Saves a step, sends its messages, deletes those that it dealt with, and commits: all of it is
+    /// sent at once.
+    async fn commit(
+        &self,
+        tx: Transaction<'_>,
+        step: Step,
+        done: &[Receipt],
+        now: Timestamp,
+    ) -> Result<(Enqueued, Told), CoreError> {
+        let Step { changes, messages, told } = step;
+        let departing = self.outbound().departing(messages, now)?;
+        let mut statements = Vec::new();
+        if let Outbound::Joined(queue) = self.outbound()
+            && !done.is_empty()
+        {
+            statements.push(queue.deleting(done));
+        }
+        statements.extend(changes::statements(&changes));
+        statements.extend(departing.statements());
+        // On the heap, once for each batch: within each other, the futures of a batch are too large
+        // for the stack of a worker thread in a build that is not optimised.
+        let answers = Box::pin(tx.commit_with(&statements)).await?;
+        drop(statements);
+        Ok((departing.enqueued(answers.last())?, told))
     }
 
     fn stepper(&self) -> Stepper<'_> {
@@ -144,8 +173,8 @@ impl Core {
     }
 
     /// Tells those whom it concerns what was committed.
-    async fn committed(&self, settled: Settled<Enqueued>) {
-        let Settled { enqueued, given, answered, ended, ends, transitions } = settled;
+    async fn committed(&self, enqueued: Enqueued, told: Told) {
+        let Told { given, answered, ended, ends, transitions } = told;
         measure::committed(&ends, transitions, &answered);
         self.0.registry.note(&given, &answered);
         self.0.retries.note(&answered, clock::now());
@@ -179,15 +208,12 @@ impl Transact for Core {
     async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
-        let ledger = Joint { tx: &tx, outbound: self.outbound() };
-        let settled = Box::pin(self.stepper().settle(&ledger, items, clock::now())).await?;
-        if let Outbound::Joined(queue) = self.outbound() {
-            let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
-            queue.delete_in(&tx, &receipts).await?;
-        }
-        tx.commit().await?;
+        let now = clock::now();
+        let step = Box::pin(self.stepper().step(&Joint { tx: &tx }, items, now)).await?;
+        let receipts: Vec<_> = items.iter().map(|item| item.receipt.clone()).collect();
+        let (enqueued, told) = self.commit(tx, step, &receipts, now).await?;
         drop(session);
-        self.committed(settled).await;
+        self.committed(enqueued, told).await;
         Ok(())
     }
 }
@@ -285,13 +311,14 @@ pub(crate) struct Stepper<'a> {
 }
 
 impl Stepper<'_> {
-    /// Loads what the messages touch, steps it, and puts all that comes of it in the transaction.
-    pub(crate) async fn settle<L: Ledger>(
+    /// Loads what the messages touch and steps it. What comes of it goes with the commit; only what
+    /// has to be seen before is in the transaction already.
+    pub(crate) async fn step(
         &self,
-        ledger: &L,
+        ledger: &impl Ledger,
         items: &[Item],
         now: Timestamp,
-    ) -> Result<Settled<L::Enqueued>, CoreError> {
+    ) -> Result<Step, CoreError> {
         let needs = needs(items);
         let mut loaded = Loaded::default();
         let ids: Vec<_> = needs.claims.iter().copied().collect();
@@ -340,22 +367,17 @@ impl Stepper<'_> {
         }
         let (outcomes, begun) = nested::start(ledger, planner.starts(), now).await?;
         let plan = planner.finish(items, &outcomes)?;
-        let Plan { changes, mut messages, given, answered, ended, nested_ended, transitions } =
+        let Plan { mut changes, mut messages, given, answered, ended, nested_ended, transitions } =
             plan;
         let ends = measure::ends(&changes);
         messages.extend(begun);
-        // Boxed, since it is the largest part of a step's future by far.
-        let saving = Box::pin(ledger.save(&changes));
-        let enqueued = if nested_ended.is_empty() {
-            // Sent together, which saves waiting for one before the other.
-            let saving = async { Ok::<_, CoreError>(saving.await?) };
-            futures::try_join!(saving, ledger.enqueue(messages, now))?.1
-        } else {
-            saving.await?;
+        if !nested_ended.is_empty() {
+            // Who waits for a claim is seen for sure only once its end is written.
+            ledger.save(&std::mem::take(&mut changes)).await?;
             messages.extend(nested::answers(ledger, &nested_ended).await?);
-            ledger.enqueue(messages, now).await?
-        };
-        Ok(Settled { enqueued, given, answered, ended, ends, transitions })
+        }
+        let told = Told { given, answered, ended, ends, transitions };
+        Ok(Step { changes, messages, told })
     }
 }
 

@@ -6,22 +6,17 @@
 
 use std::collections::HashMap;
 
-use fluxus_schema::{ClaimId, RecipeName, Tenant, Timestamp};
+use fluxus_schema::{ClaimId, RecipeName, Tenant};
 use fluxus_store::branch::{Join, Pending};
 use fluxus_store::claim::{Inserted, Intake, Namesake, Waiter};
 use fluxus_store::recipe::{Definition, TypeRoute};
 use fluxus_store::{
-    BranchKey, BranchRow, Changes, ClaimRow, Enqueued, LoadedBranch, Message, Outbound, StoreError,
-    Transaction, branch, changes, claim, recipe,
+    BranchKey, BranchRow, Changes, ClaimRow, LoadedBranch, StoreError, Transaction, branch,
+    changes, claim, recipe,
 };
-
-use crate::error::CoreError;
 
 /// One transaction. Whoever has it commits it, or drops it with all that was done in it.
 pub(crate) trait Ledger {
-    /// Messages that leave with the commit.
-    type Enqueued;
-
     /// See [`claim::lock_received`].
     async fn lock_received(&self, ids: &[ClaimId]) -> Result<Vec<ClaimRow>, StoreError>;
 
@@ -67,27 +62,17 @@ pub(crate) trait Ledger {
 
     /// See [`changes::save`].
     async fn save(&self, changes: &Changes) -> Result<(), StoreError>;
-
-    /// See [`Outbound::enqueue`].
-    async fn enqueue(
-        &self,
-        messages: Vec<Message>,
-        now: Timestamp,
-    ) -> Result<Self::Enqueued, CoreError>;
 }
 
 /// A recipe that is asked for by name, and maybe by version.
 pub(crate) type Asked = (Tenant, RecipeName, Option<i32>);
 
-/// A transaction in Postgres, and how messages leave with it.
+/// A transaction in Postgres.
 pub(crate) struct Joint<'a> {
     pub(crate) tx: &'a Transaction<'a>,
-    pub(crate) outbound: &'a Outbound,
 }
 
 impl Ledger for Joint<'_> {
-    type Enqueued = Enqueued;
-
     async fn lock_received(&self, ids: &[ClaimId]) -> Result<Vec<ClaimRow>, StoreError> {
         claim::lock_received(self.tx, ids).await
     }
@@ -147,9 +132,5 @@ impl Ledger for Joint<'_> {
         // On the heap, once for each batch: within each other, the futures of a batch are too large for
         // the stack of a worker thread in a build that is not optimised.
         Box::pin(changes::save(self.tx, changes)).await
-    }
-
-    async fn enqueue(&self, messages: Vec<Message>, now: Timestamp) -> Result<Enqueued, CoreError> {
-        Ok(Box::pin(self.outbound.enqueue(self.tx, messages, now)).await?)
     }
 }

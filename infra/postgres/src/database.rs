@@ -5,6 +5,7 @@ mod error;
 mod listener;
 mod pool;
 mod session;
+mod statement;
 mod tls;
 
 pub(crate) use dial::Dialer;
@@ -16,4 +17,5 @@ pub use listener::{Listener, Notification};
 pub(crate) use pool::complete;
 pub use pool::{Database, Options, Statements};
 pub use session::{Param, Session, Transaction};
+pub use statement::Statement;
 pub(crate) use tls::certificates;

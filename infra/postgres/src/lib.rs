@@ -16,7 +16,7 @@ pub mod usage;
 pub use cluster::{Cluster, ClusterError, ClusterOptions};
 pub use database::{
     Database, DatabaseError, Listener, Notification, Options, Param, Password, Passwords, Session,
-    Statements, Target, Transaction,
+    Statement, Statements, Target, Transaction,
 };
 pub use environment::Settings;
 // What callers need to name parameters and read rows, so that they agree on one version.

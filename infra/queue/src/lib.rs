@@ -33,6 +33,8 @@ pub use message::{
 pub use name::QueueName;
 pub use port::Queue;
 #[cfg(feature = "postgres")]
-pub use postgres::{Due, MIGRATION, PostgresQueue, PostgresQueueOptions, Sent, Taken, Taker};
+pub use postgres::{
+    Due, Leaving, MIGRATION, PostgresQueue, PostgresQueueOptions, Sent, Taken, Taker,
+};
 #[cfg(feature = "aws")]
 pub use sqs::{S3Bodies, SqsQueue};

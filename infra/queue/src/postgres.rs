@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fluxus_postgres::{Database, Transaction};
+use fluxus_postgres::{Database, Statement, Transaction};
 
 use crate::bounds::MAX_RECEIVES;
 use crate::message::check_visibility;
@@ -32,7 +32,7 @@ use turns::Turns;
 use wake::Wakers;
 
 pub use answers::Taker;
-pub use take::{Due, Sent, Taken};
+pub use take::{Due, Leaving, Sent, Taken};
 
 /// The SQL that creates the queue's tables, in a schema of their own. Each of its parts is run once
 /// and never edited: a change is another part.
@@ -159,6 +159,12 @@ impl PostgresQueue {
     ) -> Result<u64, QueueError> {
         self.count();
         state::delete_in(tx, receipts).await
+    }
+
+    /// Describes [`delete_in`](Self::delete_in), for whoever sends more along.
+    pub fn deleting(&self, receipts: &[Receipt]) -> Statement<'static> {
+        self.count();
+        state::deleting(receipts)
     }
 
     /// The same queues for somebody who sends answers to messages and deletes those only

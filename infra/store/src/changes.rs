@@ -6,7 +6,8 @@ mod records;
 
 use std::collections::HashSet;
 
-use fluxus_postgres::Transaction;
+use fluxus_postgres::types::Type;
+use fluxus_postgres::{Statement, Transaction};
 use fluxus_schema::{BranchId, ClaimId, ClaimStatus, HybridTime, RecipeName, Tenant, Timestamp};
 
 use crate::branch::{BranchKey, BranchRow};
@@ -104,8 +105,8 @@ pub struct Changes {
     pub payloads: Vec<PayloadRow>,
 }
 
-/// Saves the changes. At most eleven statements, however many changes there are, most of them sent
-/// together; a list that is empty costs none.
+/// Saves the changes. At most eleven statements, however many changes there are, all sent together; a
+/// list that is empty costs none.
 ///
 /// # Errors
 /// - [`StoreError::Conflict`]: a branch to update is gone or was saved with this revision or a
@@ -113,9 +114,15 @@ pub struct Changes {
 ///   not or was. Roll back, load again.
 /// - [`StoreError::Database`]: safe to try again, because nothing was committed.
 pub async fn save(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreError> {
-    // The statements run in no fixed order, so none may touch a row of another's: branches that go
-    // with their claim are neither inserted nor updated before, and a timer that is set is not
-    // cleared.
+    tx.run(&statements(changes)).await?;
+    Ok(())
+}
+
+/// What [`save`] runs, in this order, for whoever sends more along. A conflict fails the statement
+/// that meets it.
+pub fn statements(changes: &Changes) -> Vec<Statement<'_>> {
+    // Branches that go with their claim are neither inserted nor updated before, and a timer that is
+    // set is not cleared.
     let cleared = |end: &&End| end.delete_branches;
     let gone: HashSet<ClaimId> = changes.end.iter().filter(cleared).map(|e| e.claim_id).collect();
     let stay = |row: &&BranchRow| !gone.contains(&row.claim_id);
@@ -131,20 +138,29 @@ pub async fn save(tx: &Transaction<'_>, changes: &Changes) -> Result<(), StoreEr
         changes.clear_timers.iter().filter(|(id, key)| !keys.contains(&(*id, &**key))).collect();
     let trees: Vec<_> =
         changes.delete_trees.iter().filter(|key| !gone.contains(&key.claim_id)).collect();
-    // Before the others: what is redriven may end in the same step.
-    claims::redrive(tx, &changes.redrive).await?;
-    // Before the others: what goes with a tree may be named for itself too.
-    branches::delete_trees(tx, &trees).await?;
-    tokio::try_join!(
-        claims::start_and_end(tx, &changes.start, &changes.end),
-        claims::clear_ended(tx, &changes.end),
-        branches::insert(tx, &insert),
-        branches::update(tx, &update),
-        branches::delete(tx, &delete),
-        records::history(tx, &changes.history),
-        records::set_timers(tx, &set),
-        records::clear_timers(tx, &clear),
-        payload::put(tx, &changes.payloads),
-    )?;
-    Ok(())
+    [
+        // Before the others: what is redriven may end in the same step.
+        claims::redrive(&changes.redrive),
+        // Before the others: what goes with a tree may be named for itself too.
+        branches::delete_trees(&trees),
+        claims::start_and_end(&changes.start, &changes.end),
+        claims::clear_ended(&changes.end),
+        branches::insert(&insert),
+        branches::update(&update),
+        branches::delete(&delete),
+        records::history(&changes.history),
+        records::set_timers(&set),
+        records::clear_timers(&clear),
+        payload::putting(&changes.payloads),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The same with what it must agree with, for the function `fluxus_agree`: how many rows it is about,
+/// and the first one's key.
+fn agreeing<'a>(statement: Statement<'a>, rows: usize, first: impl ToString) -> Statement<'a> {
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    statement.with(rows, Type::INT8).with(first.to_string(), Type::TEXT)
 }

@@ -1,6 +1,6 @@
 //! What statements run on.
 
-use fluxus_postgres::{DatabaseError, Param, Row, Session, Transaction};
+use fluxus_postgres::{DatabaseError, Param, Row, Session, Statement, Transaction};
 
 /// A session, or a transaction on one: for queries that fit both.
 pub trait Connection: Sync {
@@ -23,6 +23,17 @@ pub trait Connection: Sync {
         sql: &str,
         params: &[Param<'_>],
     ) -> impl Future<Output = Result<u64, DatabaseError>> + Send;
+
+    /// Runs a statement that was described and returns its rows.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`]; a transaction can then only be rolled back.
+    fn run(
+        &self,
+        statement: &Statement<'_>,
+    ) -> impl Future<Output = Result<Vec<Row>, DatabaseError>> + Send {
+        async { self.query(statement.sql(), &statement.params()).await }
+    }
 }
 
 impl Connection for Session {

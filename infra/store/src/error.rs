@@ -30,7 +30,7 @@ pub enum StoreError {
 
     /// The database could not be reached or refused; its message says what was attempted.
     #[error(transparent)]
-    Database(#[from] DatabaseError),
+    Database(DatabaseError),
 
     /// The migrations could not be applied. Those before the failed one are.
     #[error("cannot migrate the database")]
@@ -38,6 +38,17 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<DatabaseError> for StoreError {
+    fn from(source: DatabaseError) -> Self {
+        // Raised by `fluxus_agree`.
+        match source.lost_race() {
+            Some(("branch", key)) => Self::Conflict { table: "branch", key: key.to_owned() },
+            Some(("claim", key)) => Self::Conflict { table: "claim", key: key.to_owned() },
+            _ => Self::Database(source),
+        }
+    }
 }
 
 impl StoreError {

@@ -54,7 +54,7 @@ pub use fluxling::LoadDelta;
 pub use idempotency::{Begin, Outcome};
 pub use metrics::Metrics;
 pub use migrate::{MIGRATIONS, MigrationStatus};
-pub use outbound::{Enqueued, Message, Outbound, OutboundError};
+pub use outbound::{Departing, Enqueued, Message, Outbound, OutboundError};
 pub use outbox::{OutboxRow, Unsent};
 pub use payload::PayloadRow;
 pub use retention::{KeptDay, MIN_RETENTION, Retention, Retired, RetiredDay};

@@ -24,7 +24,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 /// Every migration, oldest first: its name and its SQL. New ones go to the end; none ever changes.
-pub const MIGRATIONS: [(&str, &str); 17] = [
+pub const MIGRATIONS: [(&str, &str); 18] = [
     ("V1__claim", include_str!("../migrations/V1__claim.sql")),
     ("V2__branch", include_str!("../migrations/V2__branch.sql")),
     ("V3__history", include_str!("../migrations/V3__history.sql")),
@@ -42,6 +42,7 @@ pub const MIGRATIONS: [(&str, &str); 17] = [
     ("V16__redrive", include_str!("../migrations/V16__redrive.sql")),
     ("V17__dead_message", include_str!("../migrations/V17__dead_message.sql")),
     ("V18__branch_kept", include_str!("../migrations/V18__branch_kept.sql")),
+    ("V19__agree", include_str!("../migrations/V19__agree.sql")),
 ];
 
 /// Where refinery notes what it applied.

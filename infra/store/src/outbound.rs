@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxus_postgres::Transaction;
+use fluxus_postgres::{Row, Statement, Transaction};
 use fluxus_queue::{Outgoing, PostgresQueue, Queue, QueueError, QueueName, Sent};
 use fluxus_schema::{ClaimId, Tenant, Timestamp};
 
@@ -36,6 +36,44 @@ pub struct Message {
     pub tenant: Tenant,
     /// The message.
     pub outgoing: Outgoing,
+}
+
+/// Messages that are to leave with a transaction, described for whoever sends more along.
+#[must_use = "send its statements in a transaction"]
+#[derive(Debug)]
+pub struct Departing(Described);
+
+#[derive(Debug)]
+enum Described {
+    Joined(fluxus_queue::Leaving),
+    Relayed { messages: Vec<Outgoing>, rows: Vec<OutboxRow>, now: Timestamp },
+}
+
+impl Departing {
+    /// What puts the messages into the transaction: two statements at most, none for no messages.
+    pub fn statements(&self) -> Vec<Statement<'_>> {
+        match &self.0 {
+            Described::Joined(leaving) => leaving.statements(),
+            Described::Relayed { rows, now, .. } => {
+                outbox::inserting(rows, *now).into_iter().collect()
+            }
+        }
+    }
+
+    /// The same after these statements; `last` is what the last of them gave.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where that is something else.
+    pub fn enqueued(self, last: Option<&Vec<Row>>) -> Result<Enqueued, StoreError> {
+        Ok(Enqueued(match self.0 {
+            Described::Joined(leaving) => Leaving::Joined(leaving.sent(last)),
+            Described::Relayed { messages, rows, .. } => {
+                let last = last.filter(|_| !rows.is_empty());
+                let outbox_ids = outbox::inserted(last.map_or(&[], Vec::as_slice))?;
+                Leaving::Relayed { messages, outbox_ids }
+            }
+        }))
+    }
 }
 
 /// Messages of a transaction that is not committed yet.
@@ -87,7 +125,8 @@ impl Outbound {
         }
     }
 
-    /// Puts messages into the caller's transaction, with one statement however many they are.
+    /// Puts messages into the caller's transaction, with two statements at most however many they
+    /// are.
     ///
     /// # Errors
     /// [`OutboundError`]; the transaction can then only be rolled back.
@@ -97,19 +136,32 @@ impl Outbound {
         messages: Vec<Message>,
         now: Timestamp,
     ) -> Result<Enqueued, OutboundError> {
-        match self {
+        let departing = self.departing(messages, now)?;
+        let answers = tx.run(&departing.statements()).await.map_err(StoreError::from)?;
+        Ok(departing.enqueued(answers.last())?)
+    }
+
+    /// Describes [`enqueue`](Self::enqueue), for whoever sends more along.
+    ///
+    /// # Errors
+    /// [`OutboundError`] where a message cannot be sent.
+    pub fn departing(
+        &self,
+        messages: Vec<Message>,
+        now: Timestamp,
+    ) -> Result<Departing, OutboundError> {
+        Ok(Departing(match self {
             Self::Joined(queue) => {
                 let messages = messages.into_iter().map(|one| one.outgoing).collect();
-                Ok(Enqueued(Leaving::Joined(queue.send_in(tx, messages).await?)))
+                Described::Joined(queue.leaving(messages)?)
             }
             Self::Relayed { .. } => {
                 messages.iter().try_for_each(|one| one.outgoing.check())?;
-                let rows: Vec<_> = messages.iter().map(row).collect();
-                let outbox_ids = outbox::insert(tx, &rows, now).await?;
+                let rows = messages.iter().map(row).collect();
                 let messages = messages.into_iter().map(|one| one.outgoing).collect();
-                Ok(Enqueued(Leaving::Relayed { messages, outbox_ids }))
+                Described::Relayed { messages, rows, now }
             }
-        }
+        }))
     }
 
     /// Tells the receivers once the transaction is committed, or sends what waited for it. What

@@ -1,10 +1,9 @@
 //! The outbox: messages committed with a step, for queues that are not in this database.
 
-use fluxus_postgres::Transaction;
 use fluxus_postgres::types::Type;
+use fluxus_postgres::{Row, Statement, Transaction};
 use fluxus_schema::{ClaimId, Tenant, Timestamp};
 
-use crate::claim::uuids;
 use crate::columns::{Columns, integer, limit};
 use crate::connection::Connection;
 use crate::error::StoreError;
@@ -46,6 +45,13 @@ pub async fn insert(
     rows: &[OutboxRow],
     now: Timestamp,
 ) -> Result<Vec<i64>, StoreError> {
+    let Some(statement) = inserting(rows, now) else { return Ok(Vec::new()) };
+    let rows = tx.run(&[statement]).await?;
+    inserted(rows.first().map_or(&[], Vec::as_slice))
+}
+
+/// What [`insert`] runs, for whoever sends more along.
+pub(crate) fn inserting(rows: &[OutboxRow], now: Timestamp) -> Option<Statement<'_>> {
     // Ids are drawn in the order of `number`, so sorting them gives that order back.
     const INSERT: &str = "-- write to the outbox
         INSERT INTO outbox (tenant, claim_id, queue, body, delay_ms, created_at)
@@ -55,24 +61,28 @@ pub async fn insert(
          ORDER BY number
         RETURNING outbox_id";
     if rows.is_empty() {
-        return Ok(Vec::new());
+        return None;
     }
     let tenants: Vec<_> = rows.iter().map(|row| row.tenant.as_str()).collect();
-    let ids: Vec<_> = rows.iter().map(|row| row.claim_id).collect();
+    let ids: Vec<_> = rows.iter().map(|row| row.claim_id.0).collect();
     let queues: Vec<_> = rows.iter().map(|row| row.queue.as_str()).collect();
     let bodies: Vec<_> = rows.iter().map(|row| row.body.as_str()).collect();
     let delays: Vec<_> = rows.iter().map(|row| integer(row.delay_ms)).collect();
-    let params = [
-        (&tenants as _, Type::TEXT_ARRAY),
-        (&uuids(&ids) as _, Type::UUID_ARRAY),
-        (&queues as _, Type::TEXT_ARRAY),
-        (&bodies as _, Type::TEXT_ARRAY),
-        (&delays as _, Type::INT4_ARRAY),
-        (&stored(now) as _, Type::TIMESTAMPTZ),
-    ];
-    let written = tx.query(INSERT, &params).await?;
+    Some(
+        Statement::new(INSERT)
+            .with(tenants, Type::TEXT_ARRAY)
+            .with(ids, Type::UUID_ARRAY)
+            .with(queues, Type::TEXT_ARRAY)
+            .with(bodies, Type::TEXT_ARRAY)
+            .with(delays, Type::INT4_ARRAY)
+            .with(stored(now), Type::TIMESTAMPTZ),
+    )
+}
+
+/// The ids in what [`inserting`] gave.
+pub(crate) fn inserted(rows: &[Row]) -> Result<Vec<i64>, StoreError> {
     let id = |row| Columns::new(row, "outbox", &[]).get("outbox_id");
-    let mut ids = written.iter().map(id).collect::<Result<Vec<i64>, _>>()?;
+    let mut ids = rows.iter().map(id).collect::<Result<Vec<i64>, _>>()?;
     ids.sort_unstable();
     Ok(ids)
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fluxus_postgres::Statement;
 use fluxus_postgres::types::Type;
 use fluxus_schema::payload::{Payload, PayloadHash, Payloads, may_refer, references};
 use fluxus_schema::{ClaimId, Tenant};
@@ -33,6 +34,13 @@ pub struct PayloadRow {
 /// # Errors
 /// [`StoreError`]; safe to try again.
 pub async fn put(on: &impl Connection, rows: &[PayloadRow]) -> Result<(), StoreError> {
+    let Some(statement) = putting(rows) else { return Ok(()) };
+    on.run(&statement).await?;
+    Ok(())
+}
+
+/// What [`put`] runs, for whoever sends more along.
+pub(crate) fn putting(rows: &[PayloadRow]) -> Option<Statement<'_>> {
     // In the order of their keys: batches that put the same ones wait for each other in one
     // direction.
     const PUT: &str = "-- put payloads
@@ -45,22 +53,21 @@ pub async fn put(on: &impl Connection, rows: &[PayloadRow]) -> Result<(), StoreE
          ORDER BY claim_id, sha256
             ON CONFLICT DO NOTHING";
     if rows.is_empty() {
-        return Ok(());
+        return None;
     }
     let ids: Vec<_> = rows.iter().map(|row| row.claim_id.0).collect();
     let hashes: Vec<_> = rows.iter().map(|row| row.payload.hash.to_string()).collect();
     let tenants: Vec<_> = rows.iter().map(|row| row.tenant.as_str()).collect();
     let bodies: Vec<_> = rows.iter().map(|row| row.payload.text.as_str()).collect();
     let refers_to: Vec<_> = rows.iter().map(|row| joined(&row.payload.refers_to)).collect();
-    let params = [
-        (&ids as _, Type::UUID_ARRAY),
-        (&hashes as _, Type::TEXT_ARRAY),
-        (&tenants as _, Type::TEXT_ARRAY),
-        (&bodies as _, Type::TEXT_ARRAY),
-        (&refers_to as _, Type::TEXT_ARRAY),
-    ];
-    on.execute(PUT, &params).await?;
-    Ok(())
+    Some(
+        Statement::new(PUT)
+            .with(ids, Type::UUID_ARRAY)
+            .with(hashes, Type::TEXT_ARRAY)
+            .with(tenants, Type::TEXT_ARRAY)
+            .with(bodies, Type::TEXT_ARRAY)
+            .with(refers_to, Type::TEXT_ARRAY),
+    )
 }
 
 /// Takes a document of a claim apart: gives what stays of it, and adds its payloads to `rows`.

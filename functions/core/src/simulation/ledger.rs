@@ -31,8 +31,6 @@ pub(super) struct Enqueued {
 }
 
 impl Ledger for Tx {
-    type Enqueued = Enqueued;
-
     async fn lock_received(&self, ids: &[ClaimId]) -> Result<Vec<ClaimRow>, StoreError> {
         self.statement("lock received claims").await?;
         let waits = |row: &Rc<ClaimRow>| row.status == ClaimStatus::Received;
@@ -280,8 +278,15 @@ impl Ledger for Tx {
         }
         Ok(())
     }
+}
 
-    async fn enqueue(&self, messages: Vec<Message>, now: Timestamp) -> Result<Enqueued, CoreError> {
+impl Tx {
+    /// Puts messages into the transaction.
+    pub(super) async fn enqueue(
+        &self,
+        messages: Vec<Message>,
+        now: Timestamp,
+    ) -> Result<Enqueued, CoreError> {
         if messages.is_empty() {
             return Ok(Enqueued::default());
         }
@@ -304,9 +309,7 @@ impl Ledger for Tx {
         }
         Ok(Enqueued { outbox_ids, messages: outgoing })
     }
-}
 
-impl Tx {
     /// The claim with an idempotency key.
     fn named(&self, name: &(Tenant, String)) -> Option<ClaimId> {
         let own = self.own.borrow().names.get(name).copied();

@@ -15,7 +15,7 @@ use super::locks::Row;
 use super::transaction::{Tx, transient};
 use super::world::{CORE, Footing, Mutation, Shared, pause};
 use crate::Sweeps;
-use crate::batch::{Stepper, Transact, deal};
+use crate::batch::{Step, Stepper, Transact, deal};
 use crate::error::CoreError;
 use crate::inbox::{Inbox, Item};
 use crate::ledger::Ledger as _;
@@ -138,11 +138,20 @@ impl Process {
             return Err(CoreError::Unreadable(reason));
         }
         let items = self.mutated(&items);
-        let settled = self.stepper().settle(&tx, &items, self.now()).await?;
+        let now = self.now();
+        let step = self.stepper().step(&tx, &items, now).await?;
+        self.commit(tx, step, now).await
+    }
+
+    /// Puts a step in its transaction and commits.
+    async fn commit(&self, tx: Tx, step: Step, now: Timestamp) -> Result<(), CoreError> {
+        let Step { changes, messages, told } = step;
+        tx.save(&changes).await?;
+        let enqueued = tx.enqueue(messages, now).await?;
         tx.commit().await?;
-        self.registry.note(&settled.given, &settled.answered);
-        self.retries.note(&settled.answered, self.now());
-        self.committed(settled.enqueued).await;
+        self.registry.note(&told.given, &told.answered);
+        self.retries.note(&told.answered, self.now());
+        self.committed(enqueued).await;
         Ok(())
     }
 
@@ -313,16 +322,13 @@ impl Transact for Process {
     async fn transact(&self, items: &[Item]) -> Result<(), CoreError> {
         let tx = Tx::begin(&self.world);
         let items = self.mutated(items);
-        let settled = self.stepper().settle(&tx, &items, self.now()).await?;
+        let now = self.now();
+        let step = self.stepper().step(&tx, &items, now).await?;
         if self.footing() == Footing::Joined {
             let receipts: Vec<Receipt> = items.iter().map(|item| item.receipt.clone()).collect();
             tx.delete_messages(&receipts).await?;
         }
-        tx.commit().await?;
-        self.registry.note(&settled.given, &settled.answered);
-        self.retries.note(&settled.answered, self.now());
-        self.committed(settled.enqueued).await;
-        Ok(())
+        self.commit(tx, step, now).await
     }
 }
 

@@ -83,6 +83,14 @@ impl DatabaseError {
         self.server_error().and_then(DbError::constraint)
     }
 
+    /// Table and key of the row that another transaction changed first, where a statement said so by
+    /// the code of a failed serialization, the table's name, and the key as detail.
+    pub fn lost_race(&self) -> Option<(&str, &str)> {
+        let error = self.server_error()?;
+        let is_race = *error.code() == SqlState::T_R_SERIALIZATION_FAILURE;
+        is_race.then_some((error.table()?, error.detail()?))
+    }
+
     /// The same error, telling what the caller was about to do: a verb phrase ("receive messages").
     #[must_use]
     pub fn during(self, what: &'static str) -> Self {

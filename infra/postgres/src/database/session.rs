@@ -1,14 +1,16 @@
 //! Running statements: on a connection of the pool, or within a transaction on it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::FutureExt as _;
-use futures::future::{OptionFuture, join};
+use futures::future::{OptionFuture, join, maybe_done};
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Row, Statement};
 
 use super::error::DatabaseError;
 use super::pool::{Counter, Statements};
+use super::statement::Statement;
 
 /// A value for `$n` and its type. The type is always said, so that a statement needs no question
 /// to the server before it is sent.
@@ -105,7 +107,7 @@ impl Session {
         &self,
         sql: &str,
         params: &[Param<'_>],
-    ) -> Result<Statement, tokio_postgres::Error> {
+    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
         self.client.prepare_typed_cached(sql, &types(params)).await
     }
 }
@@ -148,6 +150,102 @@ impl Transaction<'_> {
     /// [`DatabaseError::Statement`]; the transaction can then only be rolled back.
     pub async fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
         self.begun_before(self.session.batch(sql)).await
+    }
+
+    /// Runs statements, which are sent together and run in this order, each seeing what those before
+    /// did. Returns the rows of each.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`] for the first that fails; the transaction can then only be rolled
+    /// back.
+    pub async fn run(&self, statements: &[Statement<'_>]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let prepared = self.prepare_all(statements).await?;
+        self.send_all(statements, &prepared, None).await
+    }
+
+    /// Runs statements and makes the transaction take effect, all of which is sent together: nothing
+    /// is waited for in between. Where a statement fails, nothing takes effect.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Statement`] for the first that fails. After a lost connection it is not known
+    /// whether the commit took effect, as with [`commit`](Self::commit).
+    pub async fn commit_with(
+        mut self,
+        statements: &[Statement<'_>],
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let prepared = self.prepare_all(statements).await?;
+        self.ended = true;
+        // A transaction in which a statement failed is rolled back by its `COMMIT`.
+        self.send_all(statements, &prepared, Some("COMMIT")).await
+    }
+
+    /// What is known of statements that are kept prepared; the first time it waits for the server.
+    async fn prepare_all(
+        &self,
+        statements: &[Statement<'_>],
+    ) -> Result<Vec<Option<tokio_postgres::Statement>>, DatabaseError> {
+        let mut prepared = Vec::with_capacity(statements.len());
+        for one in statements {
+            prepared.push(match self.session.statements {
+                Statements::Unnamed => None,
+                Statements::Prepared => {
+                    let known = self.session.prepare(one.sql(), &one.params()).await;
+                    Some(known.map_err(|source| DatabaseError::statement(one.sql(), source))?)
+                }
+            });
+        }
+        Ok(prepared)
+    }
+
+    async fn send_all(
+        &self,
+        statements: &[Statement<'_>],
+        prepared: &[Option<tokio_postgres::Statement>],
+        last: Option<&str>,
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let client = &self.session.client;
+        let is_first = !statements.is_empty() && !self.begun.swap(true, Ordering::Relaxed);
+        let mut begin =
+            pin!(maybe_done(OptionFuture::from(is_first.then(|| client.batch_execute("BEGIN")),)));
+        let answer = async |one: &Statement<'_>, known: Option<&tokio_postgres::Statement>| {
+            let params = one.params();
+            let rows = match known {
+                Some(known) => client.query(known, &values(&params)).await,
+                None => client.query_typed(one.sql(), &params).await,
+            };
+            rows.map_err(|source| DatabaseError::statement(one.sql(), source))
+        };
+        let mut answers: Vec<_> = statements
+            .iter()
+            .zip(prepared)
+            .map(|(one, known)| Box::pin(maybe_done(answer(one, known.as_ref()))))
+            .collect();
+        let last = last.filter(|_| self.begun.load(Ordering::Relaxed));
+        let mut end =
+            pin!(maybe_done(OptionFuture::from(last.map(|sql| client.batch_execute(sql)))));
+        self.sent.fetch_add(statements.len() as u64, Ordering::Relaxed);
+        statements.iter().for_each(|_| self.session.counter.add_one());
+        // The driver queues what a future asks for when it is first polled.
+        let _ = futures::poll!(begin.as_mut());
+        for answer in &mut answers {
+            let _ = futures::poll!(answer.as_mut());
+        }
+        let _ = futures::poll!(end.as_mut());
+
+        begin.as_mut().await;
+        if let Some(Some(Err(source))) = begin.as_mut().take_output() {
+            return Err(failed("begin a transaction", source));
+        }
+        let mut rows = Vec::with_capacity(answers.len());
+        for mut answer in answers {
+            answer.as_mut().await;
+            rows.push(answer.as_mut().take_output().unwrap_or_else(|| Ok(Vec::new()))?);
+        }
+        end.as_mut().await;
+        match end.as_mut().take_output() {
+            Some(Some(Err(source))) => Err(failed("commit a transaction", source)),
+            _ => Ok(rows),
+        }
     }
 
     /// Makes it all take effect. On return it is on disk, unless the database is relaxed.

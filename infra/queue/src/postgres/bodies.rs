@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fluxus_postgres::types::Type;
-use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
+use fluxus_postgres::{Database, DatabaseError, Param, Row, Statement, Transaction};
 use fluxus_schema::payload::{self, Payload, PayloadHash, Payloads};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::hand_over::Row as HandedRow;
-use super::{send, state};
+use super::send;
 use crate::{DeadLetter, Outgoing, QueueError, Receipt, Received};
 
 /// What the row of a message begins with that is in parts; its length is in `bodies.sql`.
@@ -31,27 +30,69 @@ struct Envelope<'a> {
 }
 
 /// Messages in parts.
+#[derive(Debug)]
 struct Apart {
     rows: Vec<Outgoing>,
     parts: BTreeMap<PayloadHash, Payload>,
 }
 
+/// Messages as they are written: what is large in them is in parts.
+#[derive(Debug)]
+pub(super) struct Written {
+    messages: Vec<Outgoing>,
+    apart: Option<Apart>,
+}
+
+impl Written {
+    /// Checks that the messages can be written.
+    pub(super) fn new(messages: Vec<Outgoing>) -> Result<Self, QueueError> {
+        messages.iter().try_for_each(Outgoing::check)?;
+        let apart = apart(&messages);
+        Ok(Self { messages, apart })
+    }
+
+    /// What was given.
+    pub(super) fn messages(&self) -> &[Outgoing] {
+        &self.messages
+    }
+
+    /// The rows, and what puts their parts there before.
+    fn rows(&self) -> (Option<Statement<'_>>, &[Outgoing]) {
+        match &self.apart {
+            None => (None, &self.messages),
+            Some(Apart { rows, parts }) => (putting(parts), rows),
+        }
+    }
+
+    /// What writes them; the last statement returns those that are handed over. None for no messages.
+    pub(super) fn sending(&self, hidden: Option<&[Option<Duration>]>) -> Vec<Statement<'_>> {
+        let (parts, rows) = self.rows();
+        let rows = (!rows.is_empty()).then(|| send::sending(rows, hidden));
+        parts.into_iter().chain(rows).collect()
+    }
+
+    /// What writes them as answers and deletes what they answer.
+    fn answering(&self, answered: &[Receipt]) -> Vec<Statement<'_>> {
+        let (parts, rows) = self.rows();
+        parts.into_iter().chain([send::answering(rows, answered)]).collect()
+    }
+}
+
 /// Takes messages apart where one of them is large.
-fn apart(messages: &[Outgoing]) -> Result<Option<Apart>, QueueError> {
+fn apart(messages: &[Outgoing]) -> Option<Apart> {
     let is_plain = |message: &Outgoing| {
         message.body.len() <= payload::INLINE_BYTES && !message.body.starts_with(OPENING)
     };
     if messages.iter().all(is_plain) {
-        return Ok(None);
+        return None;
     }
-    messages.iter().try_for_each(Outgoing::check)?;
     let mut parts = BTreeMap::new();
     let rows = messages.iter().map(|message| match is_plain(message) {
         true => message.clone(),
         false => Outgoing { body: envelope(&message.body, &mut parts), ..message.clone() },
     });
     let rows = rows.collect();
-    Ok(Some(Apart { rows, parts }))
+    Some(Apart { rows, parts })
 }
 
 /// The row of a large message. What is no JSON, or looks like such a row, is one part as a whole.
@@ -69,55 +110,39 @@ fn envelope(body: &str, parts: &mut BTreeMap<PayloadHash, Payload>) -> String {
     text.unwrap_or_else(|_| body.to_owned())
 }
 
-/// [`send::send`], with what is large in parts.
+/// Sends messages.
 pub(super) async fn send(database: &Database, messages: &[Outgoing]) -> Result<(), QueueError> {
-    let Some(Apart { rows, parts }) = apart(messages)? else {
-        return send::send(database, messages).await;
-    };
-    const ACTION: &str = "send messages";
-    let mut session = database.session().await.map_err(QueueError::database(ACTION))?;
-    let tx = session.begin().await.map_err(QueueError::database(ACTION))?;
-    put(&tx, &parts).await.map_err(QueueError::database(ACTION))?;
-    send::send_in(&tx, &rows, None).await?;
-    tx.commit().await.map_err(QueueError::database(ACTION))
+    let written = Written::new(messages.to_vec())?;
+    let done = run(database, &written.sending(None)).await;
+    done.map_err(QueueError::database("send messages"))
 }
 
-/// [`send::send_in`], with what is large in parts.
-pub(super) async fn send_in(
-    tx: &Transaction<'_>,
-    messages: &[Outgoing],
-    hidden: Option<&[Option<Duration>]>,
-) -> Result<Vec<HandedRow>, QueueError> {
-    let Some(Apart { rows, parts }) = apart(messages)? else {
-        return send::send_in(tx, messages, hidden).await;
-    };
-    put(tx, &parts).await.map_err(QueueError::database("send messages"))?;
-    send::send_in(tx, &rows, hidden).await
-}
-
-/// [`send::answer`], with what is large in parts.
+/// Sends answers and deletes what they answer.
 pub(super) async fn answer(
     database: &Database,
     answers: &[Outgoing],
     answered: &[Receipt],
 ) -> Result<(), QueueError> {
-    let Some(Apart { rows, parts }) = apart(answers)? else {
-        return send::answer(database, answers, answered).await;
-    };
-    const ACTION: &str = "send answers";
-    let mut session = database.session().await.map_err(QueueError::database(ACTION))?;
-    let tx = session.begin().await.map_err(QueueError::database(ACTION))?;
-    put(&tx, &parts).await.map_err(QueueError::database(ACTION))?;
-    send::send_in(&tx, &rows, None).await?;
-    state::delete_in(&tx, answered).await?;
-    tx.commit().await.map_err(QueueError::database(ACTION))
+    let written = Written::new(answers.to_vec())?;
+    let done = run(database, &written.answering(answered)).await;
+    done.map_err(QueueError::database("answer messages"))
+}
+
+/// Runs statements, in one transaction where there are several.
+async fn run(database: &Database, statements: &[Statement<'_>]) -> Result<(), DatabaseError> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let mut session = database.session().await?;
+    if let [only] = statements {
+        session.query(only.sql(), &only.params()).await?;
+        return Ok(());
+    }
+    session.begin().await?.commit_with(statements).await.map(|_rows| ())
 }
 
 /// In the order of their names, so that no two of these wait for each other.
-async fn put(
-    tx: &Transaction<'_>,
-    parts: &BTreeMap<PayloadHash, Payload>,
-) -> Result<(), DatabaseError> {
+fn putting(parts: &BTreeMap<PayloadHash, Payload>) -> Option<Statement<'_>> {
     const PUT: &str = "
         -- put bodies
         INSERT INTO fluxus_queue.body (sha256, body, refers, used_at)
@@ -125,14 +150,17 @@ async fn put(
           FROM unnest($1::text[], $2::text[], $3::boolean[]) AS part (sha256, body, refers)
             ON CONFLICT (sha256) DO UPDATE SET used_at = excluded.used_at";
     if parts.is_empty() {
-        return Ok(());
+        return None;
     }
     let names: Vec<_> = parts.keys().map(ToString::to_string).collect();
     let bodies: Vec<_> = parts.values().map(|part| part.text.as_str()).collect();
     let refers: Vec<_> = parts.values().map(|part| !part.refers_to.is_empty()).collect();
-    let params: [Param<'_>; 3] =
-        [(&names, Type::TEXT_ARRAY), (&bodies, Type::TEXT_ARRAY), (&refers, Type::BOOL_ARRAY)];
-    tx.execute(PUT, &params).await.map(|_rows| ())
+    Some(
+        Statement::new(PUT)
+            .with(names, Type::TEXT_ARRAY)
+            .with(bodies, Type::TEXT_ARRAY)
+            .with(refers, Type::BOOL_ARRAY),
+    )
 }
 
 const GET: &str = "
@@ -261,14 +289,14 @@ mod tests {
 
     #[test]
     fn small_messages_stay_whole() {
-        assert!(apart(&[message("{}".to_owned())]).expect("fits").is_none());
+        assert!(apart(&[message("{}".to_owned())]).is_none());
     }
 
     #[test]
     fn messages_share_what_is_large_in_them() {
         let list = "x".repeat(payload::INLINE_BYTES);
         let messages = [1, 2].map(|n| message(format!(r#"{{"token":{n},"input":["{list}"]}}"#)));
-        let Apart { rows, parts } = apart(&messages).expect("fits").expect("is large");
+        let Apart { rows, parts } = apart(&messages).expect("is large");
         assert_eq!((rows.len(), parts.len()), (2, 1));
         assert!(rows.iter().all(|row| row.body.len() < 500 && row.body.starts_with(OPENING)));
     }
@@ -276,7 +304,7 @@ mod tests {
     #[test]
     fn a_body_that_looks_like_an_envelope_is_put_into_one() {
         let like = r#"{"fluxus:payloads":[],"body":1}"#.to_owned();
-        let Apart { rows, .. } = apart(&[message(like.clone())]).expect("fits").expect("is odd");
+        let Apart { rows, .. } = apart(&[message(like.clone())]).expect("is odd");
         let row = opened(&rows[0].body).expect("an envelope");
         assert_eq!(row.payloads, [PayloadHash::of(&like).to_string()]);
         assert_eq!(payload::references(row.body.get()).count(), 1);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use fluxus_postgres::Statement;
 use fluxus_postgres::types::Type;
-use fluxus_postgres::{Database, DatabaseError, Param, Transaction};
 
 use super::hand_over::Row;
-use crate::{Outgoing, QueueError, Receipt};
+use crate::{Outgoing, Receipt};
 
 macro_rules! send {
     () => {
@@ -52,88 +52,45 @@ pub(super) const ANSWER: &str = concat!(
     send!()
 );
 
-/// The messages as the columns of [`SEND`].
-struct Columns<'a> {
-    queues: Vec<&'a str>,
-    /// A message of no group is of the group without a name, which has its turn like any other.
-    groups: Vec<&'a str>,
-    ranks: Vec<i16>,
-    bodies: Vec<&'a str>,
-    delays_us: Vec<i64>,
-}
-
-impl<'a> Columns<'a> {
-    fn new(messages: &'a [Outgoing]) -> Result<Self, QueueError> {
-        messages.iter().try_for_each(Outgoing::check)?;
-        Ok(Self {
-            queues: messages.iter().map(|one| one.queue.as_str()).collect(),
-            groups: messages.iter().map(|one| one.group.as_deref().unwrap_or_default()).collect(),
-            ranks: messages.iter().map(|one| one.rank().into()).collect(),
-            bodies: messages.iter().map(|one| one.body.as_str()).collect(),
-            delays_us: messages.iter().map(|one| super::state::micros(one.delay)).collect(),
-        })
-    }
-
-    fn params(&self) -> [Param<'_>; 5] {
-        [
-            (&self.queues, Type::TEXT_ARRAY),
-            (&self.groups, Type::TEXT_ARRAY),
-            (&self.ranks, Type::INT2_ARRAY),
-            (&self.bodies, Type::TEXT_ARRAY),
-            (&self.delays_us, Type::INT8_ARRAY),
-        ]
-    }
-}
-
-pub(super) async fn send(database: &Database, messages: &[Outgoing]) -> Result<(), QueueError> {
-    let columns = Columns::new(messages)?;
-    if messages.is_empty() {
-        return Ok(());
-    }
-    insert(database, &columns).await.map_err(QueueError::database("send messages"))
-}
-
-/// Hides those that are handed over, and returns what the table says of them.
-pub(super) async fn send_in(
-    tx: &Transaction<'_>,
-    messages: &[Outgoing],
+/// What writes messages, which were checked. Hides those that are handed over.
+pub(super) fn sending<'a>(
+    messages: &'a [Outgoing],
     hidden: Option<&[Option<Duration>]>,
-) -> Result<Vec<Row>, QueueError> {
-    let columns = Columns::new(messages)?;
-    if messages.is_empty() {
-        return Ok(Vec::new());
-    }
-    let action = QueueError::database("send messages");
-    let Some(hidden) = hidden else {
-        return tx.execute(SEND, &columns.params()).await.map(|_sent| Vec::new()).map_err(action);
-    };
+) -> Statement<'a> {
+    let Some(hidden) = hidden else { return columns(SEND, messages) };
     let hidden_us: Vec<i64> =
         hidden.iter().map(|hidden| hidden.map_or(0, super::state::micros)).collect();
-    let [queues, groups, ranks, bodies, delays] = columns.params();
-    let params = [queues, groups, ranks, bodies, delays, (&hidden_us as _, Type::INT8_ARRAY)];
-    let rows = tx.query(HAND_OVER, &params).await.map_err(action)?;
+    columns(HAND_OVER, messages).with(hidden_us, Type::INT8_ARRAY)
+}
+
+/// What writes answers, which were checked, and deletes what they answer.
+pub(super) fn answering<'a>(answers: &'a [Outgoing], answered: &[Receipt]) -> Statement<'a> {
+    let (ids, counts) = super::state::columns(answered);
+    columns(ANSWER, answers).with(ids, Type::INT8_ARRAY).with(counts, Type::INT4_ARRAY)
+}
+
+/// What the table says of messages that were handed over.
+pub(super) fn handed(rows: &[fluxus_postgres::Row]) -> Vec<Row> {
     let row = |row: &fluxus_postgres::Row| Row {
         message_id: row.get("message_id"),
         sent_at_ms: row.get("sent_at_ms"),
     };
-    Ok(rows.iter().map(row).collect())
+    rows.iter().map(row).collect()
 }
 
-async fn insert(database: &Database, columns: &Columns<'_>) -> Result<(), DatabaseError> {
-    database.session().await?.execute(SEND, &columns.params()).await?;
-    Ok(())
-}
-
-pub(super) async fn answer(
-    database: &Database,
-    answers: &[Outgoing],
-    answered: &[Receipt],
-) -> Result<(), QueueError> {
-    let columns = Columns::new(answers)?;
-    let (ids, counts) = super::state::columns(answered);
-    let [queues, groups, ranks, bodies, delays] = columns.params();
-    let (ids, counts) = ((&ids as _, Type::INT8_ARRAY), (&counts as _, Type::INT4_ARRAY));
-    let params = [queues, groups, ranks, bodies, delays, ids, counts];
-    let run = async { database.session().await?.execute(ANSWER, &params).await };
-    run.await.map(|_rows| ()).map_err(QueueError::database("answer messages"))
+/// A statement with the messages as its first columns, which are those of [`SEND`].
+fn columns<'a>(sql: &'static str, messages: &'a [Outgoing]) -> Statement<'a> {
+    let queues: Vec<&str> = messages.iter().map(|one| one.queue.as_str()).collect();
+    // A message of no group is of the group without a name, which has its turn like any other.
+    let groups: Vec<&str> =
+        messages.iter().map(|one| one.group.as_deref().unwrap_or_default()).collect();
+    let ranks: Vec<i16> = messages.iter().map(|one| one.rank().into()).collect();
+    let bodies: Vec<&str> = messages.iter().map(|one| one.body.as_str()).collect();
+    let delays_us: Vec<i64> = messages.iter().map(|one| super::state::micros(one.delay)).collect();
+    Statement::new(sql)
+        .with(queues, Type::TEXT_ARRAY)
+        .with(groups, Type::TEXT_ARRAY)
+        .with(ranks, Type::INT2_ARRAY)
+        .with(bodies, Type::TEXT_ARRAY)
+        .with(delays_us, Type::INT8_ARRAY)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fluxus_postgres::types::Type;
-use fluxus_postgres::{Database, DatabaseError, Param, Row, Transaction};
+use fluxus_postgres::{Database, DatabaseError, Param, Row, Statement, Transaction};
 
 use super::{ATTEMPTS, BODIES, FAIR_TURNS, LARGER_BODIES, MIGRATION};
 use crate::{Depth, QueueError, QueueName, Receipt};
@@ -87,6 +87,12 @@ pub(super) async fn delete(database: &Database, receipts: &[Receipt]) -> Result<
         database.session().await?.execute(DELETE, &params).await
     };
     run.await.map(|_rows| ()).map_err(QueueError::database("delete messages"))
+}
+
+/// What deletes messages whose receipt is still good.
+pub(super) fn deleting(receipts: &[Receipt]) -> Statement<'static> {
+    let (ids, counts) = columns(receipts);
+    Statement::new(DELETE).with(ids, Type::INT8_ARRAY).with(counts, Type::INT4_ARRAY)
 }
 
 pub(super) async fn delete_in(

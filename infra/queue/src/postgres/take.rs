@@ -3,22 +3,47 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxus_postgres::Transaction;
+use fluxus_postgres::{Statement, Transaction};
 
 use super::answers::{Answers, Group, Taker};
+use super::bodies::Written;
 use super::hand_over::{HandOver, Handed, Reserved, Row};
 use super::turns::Turn;
 use super::wake::Bell;
-use super::{PostgresQueue, bodies, receive, state};
+use super::{PostgresQueue, bodies, receive, send, state};
 use crate::{Outgoing, QueueError, QueueName, Receipt, Received};
 
-/// Messages in a transaction that is not committed yet.
+/// Messages that are to leave with a transaction. Those for which a receiver of this process waits
+/// will be hidden from all others, as if it had received them already.
+#[must_use = "send its statements in a transaction"]
+#[derive(Debug)]
+pub struct Leaving {
+    written: Written,
+    reserved: Reserved,
+}
+
+/// Messages in a transaction that is not committed yet, or just was.
 #[must_use = "after the commit, tell the receivers: call PostgresQueue::sent"]
 #[derive(Debug)]
 pub struct Sent {
-    messages: Vec<Outgoing>,
-    reserved: Reserved,
+    leaving: Leaving,
     rows: Vec<Row>,
+}
+
+impl Leaving {
+    /// What sends the messages: at most two statements however many they are, none for none.
+    pub fn statements(&self) -> Vec<Statement<'_>> {
+        self.written.sending(self.reserved.hidden())
+    }
+
+    /// The same after these statements; `last` is what the last of them gave.
+    pub fn sent(self, last: Option<&Vec<fluxus_postgres::Row>>) -> Sent {
+        let rows = match self.reserved.hidden() {
+            Some(_) => last.map(|rows| send::handed(rows)).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        Sent { leaving: self, rows }
+    }
 }
 
 /// What is to be taken from a queue. Dropped without [`settle`](Self::settle), it is all there again.
@@ -48,9 +73,21 @@ pub struct Taken {
 }
 
 impl PostgresQueue {
-    /// Sends messages within the caller's transaction, with one statement however many they are.
-    /// Those for which a receiver of this process waits are hidden from all others, as if it had
-    /// received them already.
+    /// Describes the sending of messages, for whoever sends more along.
+    ///
+    /// # Errors
+    /// [`QueueError`] where one of them cannot be sent.
+    pub fn leaving(&self, messages: Vec<Outgoing>) -> Result<Leaving, QueueError> {
+        let written = Written::new(messages)?;
+        if !written.messages().is_empty() {
+            self.count();
+        }
+        let reserved = self.hand_over.reserve(written.messages());
+        Ok(Leaving { written, reserved })
+    }
+
+    /// Sends messages within the caller's transaction, with two statements at most however many they
+    /// are: see [`Leaving`].
     ///
     /// # Errors
     /// [`QueueError`]; after [`QueueError::Database`] the transaction can only be rolled back.
@@ -59,25 +96,23 @@ impl PostgresQueue {
         tx: &Transaction<'_>,
         messages: Vec<Outgoing>,
     ) -> Result<Sent, QueueError> {
-        let reserved = self.hand_over.reserve(&messages);
-        let mut rows = Vec::new();
-        if !messages.is_empty() {
-            self.count();
-            rows = bodies::send_in(tx, &messages, reserved.hidden()).await?;
-        }
-        Ok(Sent { messages, reserved, rows })
+        let leaving = self.leaving(messages)?;
+        let sent = tx.run(&leaving.statements()).await;
+        let rows = sent.map_err(QueueError::database("send messages"))?;
+        Ok(leaving.sent(rows.last()))
     }
 
     /// Tells the receivers of what was sent, after the commit.
     pub fn sent(&self, sent: Sent) {
-        let Sent { messages, reserved, rows } = sent;
-        let ready = reserved.others(&messages).filter(|message| message.delay.is_zero());
+        let Sent { leaving: Leaving { written, reserved }, rows } = sent;
+        let messages = written.messages();
+        let ready = reserved.others(messages).filter(|message| message.delay.is_zero());
         self.wake(ready.map(|message| &message.queue));
         for message in messages.iter().filter(|message| !message.delay.is_zero()) {
             self.wakers.of(&message.queue).due_in(message.delay);
         }
         // They are to be looked for when their time with the receiver is over.
-        for (queue, hidden) in reserved.deliver(&messages, rows) {
+        for (queue, hidden) in reserved.deliver(messages, rows) {
             self.wakers.of(&queue).due_in(hidden);
         }
     }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use fluxus_postgres::Transaction;
+use fluxus_postgres::Statement;
 use fluxus_postgres::types::Type;
 use fluxus_schema::{ClaimId, ClaimStatus};
 
-use super::{End, Redrive, Start};
+use super::{End, Redrive, Start, agreeing};
 use crate::claim::uuids;
-use crate::columns::{Columns, integer, storable};
-use crate::error::StoreError;
+use crate::columns::{integer, storable};
 use crate::instant::stored;
 
 /// What becomes of one claim. It may start and end in one step.
@@ -21,11 +20,7 @@ struct Change<'a> {
 
 /// One statement for both. Also counts the ended ones, in the slot of this connection, for
 /// [`crate::metrics`].
-pub(super) async fn start_and_end(
-    tx: &Transaction<'_>,
-    start: &[Start],
-    end: &[End],
-) -> Result<(), StoreError> {
+pub(super) fn start_and_end<'a>(start: &'a [Start], end: &'a [End]) -> Option<Statement<'a>> {
     // A claim that starts must be `RECEIVED`; one that ends must not have ended.
     const CHANGE: &str = "-- start and end claims
         WITH changed AS (
@@ -52,15 +47,15 @@ pub(super) async fn start_and_end(
                 ON CONFLICT (tenant, claim_type, status, slot)
                 DO UPDATE SET ended = claim_tally.ended + excluded.ended
         )
-        SELECT count(*) AS changed FROM changed";
-    let mut changes: BTreeMap<ClaimId, Change<'_>> = BTreeMap::new();
+        SELECT fluxus_agree(count(*), $10, 'claim', $11) FROM changed";
+    let mut changes: BTreeMap<ClaimId, Change<'a>> = BTreeMap::new();
     for start in start {
         changes.entry(start.claim_id).or_default().start = Some(start);
     }
     for end in end {
         changes.entry(end.claim_id).or_default().end = Some(end);
     }
-    let Some(first) = changes.keys().next() else { return Ok(()) };
+    let first = *changes.keys().next()?;
     let ids: Vec<_> = changes.keys().map(|id| id.0).collect();
     let starts = || changes.values().map(|change| change.start);
     let recipes: Vec<_> = starts().map(|start| Some(start?.recipe.as_str())).collect();
@@ -72,29 +67,23 @@ pub(super) async fn start_and_end(
     let errors: Vec<_> = ends().map(|end| end?.error.as_deref().map(storable)).collect();
     let causes: Vec<_> = ends().map(|end| end?.cause.as_deref().map(storable)).collect();
     let ended: Vec<_> = ends().map(|end| Some(stored(end?.ended_at))).collect();
-    let params = [
-        (&ids as _, Type::UUID_ARRAY),
-        (&recipes as _, Type::TEXT_ARRAY),
-        (&versions as _, Type::INT4_ARRAY),
-        (&started as _, Type::TIMESTAMPTZ_ARRAY),
-        (&statuses as _, Type::TEXT_ARRAY),
-        (&outputs as _, Type::TEXT_ARRAY),
-        (&errors as _, Type::TEXT_ARRAY),
-        (&causes as _, Type::TEXT_ARRAY),
-        (&ended as _, Type::TIMESTAMPTZ_ARRAY),
-    ];
-    for row in tx.query(CHANGE, &params).await? {
-        if Columns::new(&row, "claim", &[]).count("changed")? != changes.len() as u64 {
-            return Err(StoreError::Conflict { table: "claim", key: first.to_string() });
-        }
-    }
-    Ok(())
+    let statement = Statement::new(CHANGE)
+        .with(ids, Type::UUID_ARRAY)
+        .with(recipes, Type::TEXT_ARRAY)
+        .with(versions, Type::INT4_ARRAY)
+        .with(started, Type::TIMESTAMPTZ_ARRAY)
+        .with(statuses, Type::TEXT_ARRAY)
+        .with(outputs, Type::TEXT_ARRAY)
+        .with(errors, Type::TEXT_ARRAY)
+        .with(causes, Type::TEXT_ARRAY)
+        .with(ended, Type::TIMESTAMPTZ_ARRAY);
+    Some(agreeing(statement, changes.len(), first))
 }
 
-/// Deletes what ended claims leave behind: their timers, and where it was asked for, branches.
 /// Claims that go on, though they had ended. Their ends stay counted: there were so many.
-pub(super) async fn redrive(tx: &Transaction<'_>, redrive: &[Redrive]) -> Result<(), StoreError> {
+pub(super) fn redrive(redrive: &[Redrive]) -> Option<Statement<'_>> {
     const REDRIVE: &str = "-- redrive claims
+        WITH redriven AS (
         UPDATE claim
            SET status = 'RUNNING', error = NULL, cause = NULL, ended_at = NULL,
                redrive_count = new.redrive_count, redriven_at = new.redriven_at
@@ -103,23 +92,23 @@ pub(super) async fn redrive(tx: &Transaction<'_>, redrive: &[Redrive]) -> Result
          WHERE claim.claim_id = new.claim_id
            AND claim.status IN ('FAILED', 'TIMED_OUT', 'ABORTED')
            AND claim.started_at IS NOT NULL
-           AND claim.redrive_count = new.redrive_count - 1";
-    let Some(first) = redrive.first() else { return Ok(()) };
+           AND claim.redrive_count = new.redrive_count - 1
+        RETURNING 1
+        )
+        SELECT fluxus_agree(count(*), $4, 'claim', $5) FROM redriven";
+    let first = redrive.first()?;
     let ids: Vec<_> = redrive.iter().map(|one| one.claim_id.0).collect();
     let counts: Vec<_> = redrive.iter().map(|one| integer(one.redrive_count)).collect();
     let times: Vec<_> = redrive.iter().map(|one| stored(one.redriven_at)).collect();
-    let params = [
-        (&ids as _, Type::UUID_ARRAY),
-        (&counts as _, Type::INT4_ARRAY),
-        (&times as _, Type::TIMESTAMPTZ_ARRAY),
-    ];
-    if tx.execute(REDRIVE, &params).await? == redrive.len() as u64 {
-        return Ok(());
-    }
-    Err(StoreError::Conflict { table: "claim", key: first.claim_id.to_string() })
+    let statement = Statement::new(REDRIVE)
+        .with(ids, Type::UUID_ARRAY)
+        .with(counts, Type::INT4_ARRAY)
+        .with(times, Type::TIMESTAMPTZ_ARRAY);
+    Some(agreeing(statement, redrive.len(), first.claim_id))
 }
 
-pub(super) async fn clear_ended(tx: &Transaction<'_>, end: &[End]) -> Result<(), StoreError> {
+/// Deletes what ended claims leave behind: their timers, and where it was asked for, branches.
+pub(super) fn clear_ended(end: &[End]) -> Option<Statement<'_>> {
     const CLEAR: &str = "-- clear up after ended claims
         WITH cleared AS (DELETE FROM branch WHERE claim_id = ANY($1))
         DELETE FROM timer WHERE claim_id = ANY($2)";
@@ -129,9 +118,8 @@ pub(super) async fn clear_ended(tx: &Transaction<'_>, end: &[End]) -> Result<(),
     let cleared = |end: &&End| end.delete_branches;
     let whole: Vec<ClaimId> = end.iter().filter(cleared).map(|end| end.claim_id).collect();
     if ended.is_empty() && whole.is_empty() {
-        return Ok(());
+        return None;
     }
-    let params = [(&uuids(&whole) as _, Type::UUID_ARRAY), (&uuids(&ended) as _, Type::UUID_ARRAY)];
-    tx.execute(CLEAR, &params).await?;
-    Ok(())
+    let statement = Statement::new(CLEAR).with(uuids(&whole), Type::UUID_ARRAY);
+    Some(statement.with(uuids(&ended), Type::UUID_ARRAY))
 }

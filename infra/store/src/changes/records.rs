@@ -1,16 +1,15 @@
 //! History and timers.
 
-use fluxus_postgres::Transaction;
+use fluxus_postgres::Statement;
 use fluxus_postgres::types::Type;
 use fluxus_schema::ClaimId;
 
 use super::HistoryRow;
 use crate::columns::integer;
-use crate::error::StoreError;
 use crate::instant::{stored, stored_hybrid};
 use crate::timer::TimerRow;
 
-pub(super) async fn history(tx: &Transaction<'_>, rows: &[HistoryRow]) -> Result<(), StoreError> {
+pub(super) fn history<'a>(rows: &'a [HistoryRow]) -> Option<Statement<'a>> {
     const INSERT: &str = "-- record history
         INSERT INTO history (claim_id, recorded_at, branch_id, revision, part, tenant, events)
         SELECT claim_id, recorded_at, branch_id, revision, part, tenant, events::json
@@ -18,7 +17,7 @@ pub(super) async fn history(tx: &Transaction<'_>, rows: &[HistoryRow]) -> Result
                       $6::text[], $7::text[])
                AS new (claim_id, recorded_at, branch_id, revision, part, tenant, events)";
     if rows.is_empty() {
-        return Ok(());
+        return None;
     }
     let ids: Vec<_> = rows.iter().map(|row| row.claim_id.0).collect();
     let recorded_at: Vec<_> = rows.iter().map(|row| stored_hybrid(row.at)).collect();
@@ -27,20 +26,19 @@ pub(super) async fn history(tx: &Transaction<'_>, rows: &[HistoryRow]) -> Result
     let parts: Vec<_> = rows.iter().map(|row| integer(row.part)).collect();
     let tenants: Vec<_> = rows.iter().map(|row| row.tenant.as_str()).collect();
     let events: Vec<_> = rows.iter().map(|row| row.events.as_str()).collect();
-    let params = [
-        (&ids as _, Type::UUID_ARRAY),
-        (&recorded_at as _, Type::TIMESTAMPTZ_ARRAY),
-        (&branches as _, Type::TEXT_ARRAY),
-        (&revisions as _, Type::INT4_ARRAY),
-        (&parts as _, Type::INT4_ARRAY),
-        (&tenants as _, Type::TEXT_ARRAY),
-        (&events as _, Type::TEXT_ARRAY),
-    ];
-    tx.execute(INSERT, &params).await?;
-    Ok(())
+    Some(
+        Statement::new(INSERT)
+            .with(ids, Type::UUID_ARRAY)
+            .with(recorded_at, Type::TIMESTAMPTZ_ARRAY)
+            .with(branches, Type::TEXT_ARRAY)
+            .with(revisions, Type::INT4_ARRAY)
+            .with(parts, Type::INT4_ARRAY)
+            .with(tenants, Type::TEXT_ARRAY)
+            .with(events, Type::TEXT_ARRAY),
+    )
 }
 
-pub(super) async fn set_timers(tx: &Transaction<'_>, rows: &[&TimerRow]) -> Result<(), StoreError> {
+pub(super) fn set_timers<'a>(rows: &[&'a TimerRow]) -> Option<Statement<'a>> {
     const SET: &str = "-- set timers
         INSERT INTO timer (claim_id, timer_key, tenant, due_at, queue, body, priority)
         SELECT DISTINCT ON (claim_id, timer_key) claim_id, timer_key, tenant, due_at, queue, body,
@@ -53,7 +51,7 @@ pub(super) async fn set_timers(tx: &Transaction<'_>, rows: &[&TimerRow]) -> Resu
             DO UPDATE SET due_at = excluded.due_at, queue = excluded.queue, body = excluded.body,
                           priority = excluded.priority";
     if rows.is_empty() {
-        return Ok(());
+        return None;
     }
     let ids: Vec<_> = rows.iter().map(|row| row.claim_id.0).collect();
     let keys: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
@@ -62,31 +60,26 @@ pub(super) async fn set_timers(tx: &Transaction<'_>, rows: &[&TimerRow]) -> Resu
     let queues: Vec<_> = rows.iter().map(|row| row.queue.as_str()).collect();
     let bodies: Vec<_> = rows.iter().map(|row| row.body.as_str()).collect();
     let priorities: Vec<_> = rows.iter().map(|row| i16::from(row.priority)).collect();
-    let params = [
-        (&ids as _, Type::UUID_ARRAY),
-        (&keys as _, Type::TEXT_ARRAY),
-        (&tenants as _, Type::TEXT_ARRAY),
-        (&due as _, Type::TIMESTAMPTZ_ARRAY),
-        (&queues as _, Type::TEXT_ARRAY),
-        (&bodies as _, Type::TEXT_ARRAY),
-        (&priorities as _, Type::INT2_ARRAY),
-    ];
-    tx.execute(SET, &params).await?;
-    Ok(())
+    Some(
+        Statement::new(SET)
+            .with(ids, Type::UUID_ARRAY)
+            .with(keys, Type::TEXT_ARRAY)
+            .with(tenants, Type::TEXT_ARRAY)
+            .with(due, Type::TIMESTAMPTZ_ARRAY)
+            .with(queues, Type::TEXT_ARRAY)
+            .with(bodies, Type::TEXT_ARRAY)
+            .with(priorities, Type::INT2_ARRAY),
+    )
 }
 
-pub(super) async fn clear_timers(
-    tx: &Transaction<'_>,
-    keys: &[&(ClaimId, String)],
-) -> Result<(), StoreError> {
+pub(super) fn clear_timers<'a>(keys: &[&'a (ClaimId, String)]) -> Option<Statement<'a>> {
     const CLEAR: &str = "-- clear timers
         DELETE FROM timer USING unnest($1::uuid[], $2::text[]) AS gone (claim_id, timer_key)
          WHERE timer.claim_id = gone.claim_id AND timer.timer_key = gone.timer_key";
     if keys.is_empty() {
-        return Ok(());
+        return None;
     }
     let ids: Vec<_> = keys.iter().map(|(claim_id, _)| claim_id.0).collect();
     let names: Vec<_> = keys.iter().map(|(_, key)| key.as_str()).collect();
-    tx.execute(CLEAR, &[(&ids, Type::UUID_ARRAY), (&names, Type::TEXT_ARRAY)]).await?;
-    Ok(())
+    Some(Statement::new(CLEAR).with(ids, Type::UUID_ARRAY).with(names, Type::TEXT_ARRAY))
 }
