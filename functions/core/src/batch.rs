@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use fluxus_queue::{PostgresQueue, Receipt, Received, Taken};
 use fluxus_schema::{ClaimStatus, FluxlingName, Timestamp};
+use fluxus_store::branch::Left;
 use fluxus_store::{
-    BranchKey, Changes, Enqueued, LoadedBranch, Message, Outbound, Transaction, changes,
+    BranchKey, Changes, Enqueued, LoadedBranch, Message, Outbound, Transaction, branch, changes,
 };
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::Core;
+use crate::at_hand::{AtHand, Waits, left};
 use crate::clock;
 use crate::error::{CoreError, chain};
 use crate::inbox::{Inbox, Item, needs};
@@ -42,6 +44,8 @@ pub struct Handled {
 
 /// What a batch comes to, to be put in its transaction with the commit.
 pub(crate) struct Step {
+    /// What must still be as it was left.
+    pub(crate) left: Vec<Left>,
     pub(crate) changes: Changes,
     pub(crate) messages: Vec<Message>,
     pub(crate) told: Told,
@@ -56,6 +60,8 @@ pub(crate) struct Told {
     ends: Vec<ClaimStatus>,
     /// States that were entered.
     transitions: u64,
+    /// Branches that wait for a task.
+    pub(crate) waits: Vec<Waits>,
 }
 
 /// What there was to take.
@@ -144,9 +150,9 @@ impl Core {
         done: &[Receipt],
         now: Timestamp,
     ) -> Result<(Enqueued, Told), CoreError> {
-        let Step { changes, messages, told } = step;
+        let Step { left, changes, messages, mut told } = step;
         let departing = self.outbound().departing(messages, now)?;
-        let mut statements = Vec::new();
+        let mut statements: Vec<_> = branch::expecting(&left).into_iter().collect();
         if let Outbound::Joined(queue) = self.outbound()
             && !done.is_empty()
         {
@@ -158,6 +164,8 @@ impl Core {
         // for the stack of a worker thread in a build that is not optimised.
         let answers = Box::pin(tx.commit_with(&statements)).await?;
         drop(statements);
+        let rows = changes.insert.into_iter().chain(changes.update);
+        self.0.at_hand.keep(rows, std::mem::take(&mut told.waits));
         Ok((departing.enqueued(answers.last())?, told))
     }
 
@@ -167,6 +175,7 @@ impl Core {
             recipes: &inner.recipes,
             registry: &inner.registry,
             retries: &inner.retries,
+            at_hand: &inner.at_hand,
             rides: self.rides(),
             begin_at_most: BEGIN_AT_MOST,
         }
@@ -174,7 +183,7 @@ impl Core {
 
     /// Tells those whom it concerns what was committed.
     async fn committed(&self, enqueued: Enqueued, told: Told) {
-        let Told { given, answered, ended, ends, transitions } = told;
+        let Told { given, answered, ended, ends, transitions, .. } = told;
         measure::committed(&ends, transitions, &answered);
         self.0.registry.note(&given, &answered);
         self.0.retries.note(&answered, clock::now());
@@ -304,6 +313,7 @@ pub(crate) struct Stepper<'a> {
     pub(crate) recipes: &'a Recipes,
     pub(crate) registry: &'a Registry,
     pub(crate) retries: &'a Retries,
+    pub(crate) at_hand: &'a AtHand,
     /// See [`Core::rides`].
     pub(crate) rides: Option<Duration>,
     /// See [`BEGIN_AT_MOST`].
@@ -319,7 +329,16 @@ impl Stepper<'_> {
         items: &[Item],
         now: Timestamp,
     ) -> Result<Step, CoreError> {
-        let needs = needs(items);
+        let mut needs = needs(items);
+        let at_hand = self.at_hand.take(items, &needs.branches);
+        if !at_hand.is_empty() {
+            let keys: HashSet<BranchKey> = at_hand.iter().map(|one| one.row.key()).collect();
+            needs.branches.retain(|key| !keys.contains(key));
+        }
+        let left = left(&at_hand);
+        // Before all others that the transaction makes: they rely on its locks. Where there are none
+        // but those that go with the commit, it goes with them too.
+        let mut expects = Expects { ledger, left: Some(left).filter(|left| !left.is_empty()) };
         let mut loaded = Loaded::default();
         let ids: Vec<_> = needs.claims.iter().copied().collect();
         let lock_claims = async {
@@ -334,14 +353,15 @@ impl Stepper<'_> {
             }
             Ok(ledger.lock_branches(&needs.branches, &needs.trees).await?)
         };
+        let expect = async { if needs.is_empty() { Ok(()) } else { expects.made().await } };
         if needs.trees.is_empty() {
             // No message is about a claim's beginning and its branches at once, so they are sent
             // together.
-            let locked = futures::try_join!(lock_claims, lock_branches)?;
-            ((loaded.received, loaded.routes), loaded.branches) = locked;
+            let locked = futures::try_join!(expect, lock_claims, lock_branches)?;
+            ((), (loaded.received, loaded.routes), loaded.branches) = locked;
         } else {
             // Claims before branches: what another batch has just begun is then seen to have begun.
-            (loaded.received, loaded.routes) = lock_claims.await?;
+            ((), (loaded.received, loaded.routes)) = futures::try_join!(expect, lock_claims)?;
             loaded.branches = lock_branches.await?;
         }
         if !needs.trees.is_empty() {
@@ -354,6 +374,7 @@ impl Stepper<'_> {
             let ids: Vec<_> = needs.redrives.iter().copied().collect();
             loaded.kept = ledger.lock_kept(&ids).await?;
         }
+        loaded.branches.extend(at_hand);
         load_recipes(ledger, self.recipes, &mut loaded).await?;
         let prepared = prepare(self.recipes, loaded, now)?;
         let peers = |tenant: &_| self.registry.peers(tenant);
@@ -362,22 +383,45 @@ impl Stepper<'_> {
         items.iter().for_each(|item| planner.apply(item));
         let wanted = planner.wanted(items);
         if !wanted.is_empty() {
+            expects.made().await?;
             let taken = ledger.take_pending(&wanted).await?;
             planner.begin(&taken)?;
         }
-        let (outcomes, begun) = nested::start(ledger, planner.starts(), now).await?;
+        let starts = planner.starts();
+        if !starts.is_empty() {
+            expects.made().await?;
+        }
+        let (outcomes, begun) = nested::start(ledger, starts, now).await?;
         let plan = planner.finish(items, &outcomes)?;
-        let Plan { mut changes, mut messages, given, answered, ended, nested_ended, transitions } =
-            plan;
+        let Plan { mut changes, mut messages, given, answered, ended, .. } = plan;
+        let Plan { nested_ended, transitions, waits, .. } = plan;
         let ends = measure::ends(&changes);
         messages.extend(begun);
         if !nested_ended.is_empty() {
             // Who waits for a claim is seen for sure only once its end is written.
+            expects.made().await?;
             ledger.save(&std::mem::take(&mut changes)).await?;
             messages.extend(nested::answers(ledger, &nested_ended).await?);
         }
-        let told = Told { given, answered, ended, ends, transitions };
-        Ok(Step { changes, messages, told })
+        let told = Told { given, answered, ended, ends, transitions, waits };
+        let left = expects.left.unwrap_or_default();
+        Ok(Step { left, changes, messages, told })
+    }
+}
+
+/// What a batch has at hand, to be looked at once.
+struct Expects<'a, L> {
+    ledger: &'a L,
+    /// None where it was looked at, or there is none.
+    left: Option<Vec<Left>>,
+}
+
+impl<L: Ledger> Expects<'_, L> {
+    async fn made(&mut self) -> Result<(), CoreError> {
+        match self.left.take() {
+            Some(left) => Ok(self.ledger.expect(&left).await?),
+            None => Ok(()),
+        }
     }
 }
 

@@ -74,7 +74,12 @@ impl CoreError {
     /// Whether the database or the queue failed, so that no message is at fault and none has to be
     /// told from its neighbours.
     pub(crate) fn is_outage(&self) -> bool {
-        self.is_transient() && !matches!(self, Self::Store(StoreError::Conflict { .. }))
+        self.is_transient() && !self.is_conflict()
+    }
+
+    /// Whether somebody else changed first what the batch is about.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Conflict { .. }))
     }
 }
 

@@ -39,6 +39,16 @@ pub(crate) struct Needs {
     pub(crate) redrives: BTreeSet<ClaimId>,
 }
 
+impl Needs {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+            && self.branches.is_empty()
+            && self.trees.is_empty()
+            && self.joins.is_empty()
+            && self.redrives.is_empty()
+    }
+}
+
 impl Inbox {
     pub(crate) fn read(batch: Vec<Received>) -> Self {
         let mut inbox = Self::default();
@@ -61,8 +71,8 @@ impl Inbox {
 /// What must be loaded for these messages.
 pub(crate) fn needs(items: &[Item]) -> Needs {
     let mut needs = Needs::default();
-    for Item { message, address, .. } in items {
-        match message {
+    for item in items {
+        match &item.message {
             CoreMessage::ClaimSubmitted { claim_id } => {
                 needs.claims.insert(*claim_id);
             }
@@ -70,8 +80,7 @@ pub(crate) fn needs(items: &[Item]) -> Needs {
             | CoreMessage::TaskFailed { .. }
             | CoreMessage::TaskStarted { .. }
             | CoreMessage::TaskHeartbeat { .. } => {
-                let key = address.as_ref().map(|at| key(at.claim_id, &at.branch_id));
-                needs.branches.extend(key);
+                needs.branches.extend(item.key());
             }
             CoreMessage::TimerFired { claim_id, branch_id, .. }
             | CoreMessage::TaskRetried { claim_id, branch_id, .. }
@@ -124,6 +133,11 @@ fn address(message: &CoreMessage) -> Option<TaskAddress> {
 }
 
 impl Item {
+    /// The branch that an answer to a task is for.
+    pub(crate) fn key(&self) -> Option<BranchKey> {
+        self.address.as_ref().map(|at| key(at.claim_id, &at.branch_id))
+    }
+
     /// The claim it is about.
     pub(crate) fn claim_id(&self) -> Option<ClaimId> {
         match &self.message {

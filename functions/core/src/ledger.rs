@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use fluxus_schema::{ClaimId, RecipeName, Tenant};
-use fluxus_store::branch::{Join, Pending};
+use fluxus_store::branch::{Join, Left, Pending};
 use fluxus_store::claim::{Inserted, Intake, Namesake, Waiter};
 use fluxus_store::recipe::{Definition, TypeRoute};
 use fluxus_store::{
@@ -29,6 +29,9 @@ pub(crate) trait Ledger {
 
     /// See [`branch::lock_kept`].
     async fn lock_kept(&self, ids: &[ClaimId]) -> Result<Vec<LoadedBranch>, StoreError>;
+
+    /// See [`branch::expect`].
+    async fn expect(&self, left: &[Left]) -> Result<(), StoreError>;
 
     /// See [`branch::join`].
     async fn join(&self, parents: &[Join]) -> Result<Vec<BranchRow>, StoreError>;
@@ -87,6 +90,10 @@ impl Ledger for Joint<'_> {
 
     async fn lock_kept(&self, ids: &[ClaimId]) -> Result<Vec<LoadedBranch>, StoreError> {
         branch::lock_kept(self.tx, ids).await
+    }
+
+    async fn expect(&self, left: &[Left]) -> Result<(), StoreError> {
+        branch::expect(self.tx, left).await
     }
 
     async fn join(&self, parents: &[Join]) -> Result<Vec<BranchRow>, StoreError> {

@@ -7,6 +7,7 @@
 //! outbox rows, dead letters, tasks that nobody could be given. The same two run on AWS Lambda
 //! ([`lambda`]) and in a long-lived process ([`worker`]).
 
+mod at_hand;
 mod batch;
 mod clock;
 pub mod delegate;
@@ -63,6 +64,7 @@ struct Inner {
     recipes: recipes::Recipes,
     registry: registry::Registry,
     retries: retries::Retries,
+    at_hand: at_hand::AtHand,
 }
 
 impl Core {
@@ -75,7 +77,8 @@ impl Core {
         let registry = registry::Registry::new(parts.sweeps);
         registry.refresh(&parts.store, &*parts.outbound.queue()).await?;
         let (recipes, retries) = (recipes::Recipes::default(), retries::Retries::default());
-        Ok(Self(Arc::new(Inner { parts, recipes, registry, retries })))
+        let at_hand = at_hand::AtHand::default();
+        Ok(Self(Arc::new(Inner { parts, recipes, registry, retries, at_hand })))
     }
 
     /// The queue that it takes messages from.

@@ -20,6 +20,7 @@ use fluxus_store::{
     BranchKey, BranchRow, BranchStatus, Changes, End, HistoryRow, Message, Redrive, Start, TimerRow,
 };
 
+use crate::at_hand::Waits;
 use crate::delegate::{Decision, Peer, delegate};
 use crate::documents::Documents;
 use crate::error::CoreError;
@@ -52,6 +53,7 @@ pub(crate) struct Out<'a> {
     changes: Changes,
     documents: Documents,
     messages: Vec<Message>,
+    waits: Vec<Waits>,
 }
 
 /// What was collected.
@@ -63,6 +65,8 @@ pub(crate) struct Done {
     pub(crate) nested_ended: Vec<Ended>,
     /// States that were entered.
     pub(crate) transitions: u64,
+    /// Branches that wait for a task, as far as they may be at hand when it is answered.
+    pub(crate) waits: Vec<Waits>,
 }
 
 impl<'a> Out<'a> {
@@ -83,14 +87,15 @@ impl<'a> Out<'a> {
             changes: Changes::default(),
             documents: Documents::default(),
             messages: Vec::new(),
+            waits: Vec::new(),
         }
     }
 
     pub(crate) fn done(self) -> Done {
         let given = self.given.into_iter().collect();
-        let Self { mut changes, documents, messages, nested_ended, transitions, .. } = self;
+        let Self { mut changes, documents, messages, nested_ended, transitions, waits, .. } = self;
         changes.payloads = documents.payloads();
-        Done { changes, messages, given, nested_ended, transitions }
+        Done { changes, messages, given, nested_ended, transitions, waits }
     }
 
     /// A claim that ended before its recipe began.
@@ -448,6 +453,13 @@ impl<'a> Out<'a> {
             branch.hold(dispatch.input);
         } else if let Some(dispatch) = branch.held() {
             unserved = dispatch.capability;
+        }
+        // One that calls back takes its time.
+        if let (Status::AwaitingTask { task, .. }, Some(claim)) = (&branch.status, &subject.claim)
+            && task.callback.is_none()
+        {
+            let key = BranchKey { claim_id: subject.claim_id, branch_id: branch.id.clone() };
+            self.waits.push(Waits { key, token: task.token.clone(), claim: claim.clone() });
         }
         let status = match &branch.status {
             Status::Pending { .. } => BranchStatus::Pending,

@@ -12,6 +12,7 @@ use fluxus_schema::{BranchId, ClaimId, FluxlingName, TaskToken, Tenant, Timestam
 use fluxus_store::branch::Pending;
 use fluxus_store::{BranchRow, Changes, Message};
 
+use crate::at_hand::Waits;
 use crate::delegate::Peer;
 use crate::error::CoreError;
 use crate::inbox::Item;
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) nested_ended: Vec<Ended>,
     /// States that were entered.
     pub(crate) transitions: u64,
+    /// Branches that wait for a task.
+    pub(crate) waits: Vec<Waits>,
 }
 
 /// The claims of a batch while their messages are dealt with.
@@ -258,10 +261,11 @@ impl<'a> Planner<'a> {
                 (None, None) => {}
             }
         }
-        let outgoing::Done { changes, messages, given, nested_ended, transitions } = out.done();
+        let outgoing::Done { changes, messages, given, nested_ended, transitions, waits } =
+            out.done();
         let ended = !changes.end.is_empty();
         let answered = self.answered;
-        Ok(Plan { changes, messages, given, answered, ended, nested_ended, transitions })
+        Ok(Plan { changes, messages, given, answered, ended, nested_ended, transitions, waits })
     }
 }
 

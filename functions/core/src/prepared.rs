@@ -35,6 +35,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Subject {
     pub(crate) claim_id: ClaimId,
     pub(crate) tenant: Tenant,
+    /// The same as the store has it, once it has begun; none where it changes in this batch.
+    pub(crate) claim: Option<Arc<ClaimContext>>,
     /// The recipe and its version, where there is one for it.
     pub(crate) recipe: Option<(RecipeName, i32)>,
     pub(crate) context: ExecutionContext,
@@ -164,6 +166,7 @@ pub(crate) fn prepare(
             CoreError::RecipeGone { recipe, version }
         })?;
         let mut subject = begun(&claim, definition)?;
+        subject.claim = Some(claim.clone());
         subject.branches.push((row, branch));
         prepared.insert(claim.claim_id, subject);
     }
@@ -229,9 +232,12 @@ fn received(
     };
     let (name, version) =
         recipe.as_ref().map_or(("", 0), |(name, version)| (name.as_str(), *version));
+    let begins =
+        recipe.as_ref().map(|(recipe, version)| Arc::new(as_begun(&claim, recipe, *version, now)));
     Ok(Subject {
         claim_id: claim.claim_id,
         tenant: claim.tenant.clone(),
+        claim: begins,
         context: context(
             claim.claim_id,
             claim.origin.as_ref(),
@@ -253,6 +259,28 @@ fn received(
     })
 }
 
+/// What a claim is to the steps after the one that begins it.
+fn as_begun(claim: &ClaimRow, recipe: &RecipeName, version: i32, now: Timestamp) -> ClaimContext {
+    ClaimContext {
+        claim_id: claim.claim_id,
+        tenant: claim.tenant.clone(),
+        claim_type: claim.claim_type.clone(),
+        status: ClaimStatus::Running,
+        body: claim.body.clone(),
+        seed: claim.seed,
+        recipe: recipe.clone(),
+        recipe_version: version,
+        started_at: now,
+        received_at: claim.received_at,
+        traceparent: claim.traceparent.clone(),
+        origin: claim.origin.clone(),
+        deadline: claim.deadline,
+        priority: claim.priority,
+        redrive_count: 0,
+        redriven_at: None,
+    }
+}
+
 fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, CoreError> {
     let body = serde_json::from_str(&claim.body)?;
     let (recipe, version) = (claim.recipe.as_str(), claim.recipe_version);
@@ -268,6 +296,7 @@ fn begun(claim: &ClaimContext, definition: Arc<Definition>) -> Result<Subject, C
     Ok(Subject {
         claim_id: claim.claim_id,
         tenant: claim.tenant.clone(),
+        claim: None,
         context: ExecutionContext { redrive_count, redriven_at, ..context },
         recipe: Some((claim.recipe.clone(), claim.recipe_version)),
         traceparent: claim.traceparent.clone(),

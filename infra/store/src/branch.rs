@@ -1,6 +1,7 @@
 //! Branches: the strands of running executions, one row each.
 
 mod children;
+mod left;
 mod lock;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::payload::{self, Slot};
 use crate::store::Store;
 
 pub use children::{Children, Join, Pending, join, take_pending};
+pub use left::{Left, expect, expecting};
 pub use lock::{lock, lock_kept};
 
 /// All columns of a branch, as [`BranchRow`] reads them.
@@ -114,6 +116,11 @@ impl BranchRow {
     /// Its key.
     pub fn key(&self) -> BranchKey {
         BranchKey { claim_id: self.claim_id, branch_id: self.branch_id.clone() }
+    }
+
+    /// By which rows are locked.
+    pub fn order(&self) -> (ClaimId, &str) {
+        (self.claim_id, self.branch_id.as_str())
     }
 
     fn read(row: &Row) -> Result<Self, StoreError> {

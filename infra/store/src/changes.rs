@@ -160,7 +160,11 @@ pub fn statements(changes: &Changes) -> Vec<Statement<'_>> {
 
 /// The same with what it must agree with, for the function `fluxus_agree`: how many rows it is about,
 /// and the first one's key.
-fn agreeing<'a>(statement: Statement<'a>, rows: usize, first: impl ToString) -> Statement<'a> {
+pub(crate) fn agreeing<'a>(
+    statement: Statement<'a>,
+    rows: usize,
+    first: impl ToString,
+) -> Statement<'a> {
     let rows = i64::try_from(rows).unwrap_or(i64::MAX);
     statement.with(rows, Type::INT8).with(first.to_string(), Type::TEXT)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fluxus_queue::Outgoing;
 
 use fluxus_schema::{ClaimId, ClaimStatus, RecipeName, Tenant, Timestamp};
-use fluxus_store::branch::{Join, Pending};
+use fluxus_store::branch::{Join, Left, Pending};
 use fluxus_store::claim::{Inserted, Intake, Namesake, Waiter};
 use fluxus_store::recipe::{Definition, TypeRoute};
 use fluxus_store::{
@@ -86,6 +86,26 @@ impl Ledger for Tx {
             }
         }
         Ok(loaded)
+    }
+
+    async fn expect(&self, left: &[Left]) -> Result<(), StoreError> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        self.statement("look whether branches are as they were left").await?;
+        for one in left {
+            self.lock(Row::Branch(one.key.clone()), Mode::Exclusive).await?;
+            let is_as_left = self.branch(&one.key).is_some_and(|row| {
+                (row.revision, row.changed_at) == (one.revision, one.changed_at)
+            });
+            let looks = self.world.borrow().mutation != Some(Mutation::Unexpecting);
+            if looks && !is_as_left {
+                self.world.borrow_mut().meets("branch that is not as it was left");
+                return Err(StoreError::Conflict { table: "branch", key: one.key.to_string() });
+            }
+            self.world.borrow_mut().meets("branch at hand");
+        }
+        Ok(())
     }
 
     async fn lock_kept(&self, ids: &[ClaimId]) -> Result<Vec<LoadedBranch>, StoreError> {

@@ -15,6 +15,7 @@ use super::locks::Row;
 use super::transaction::{Tx, transient};
 use super::world::{CORE, Footing, Mutation, Shared, pause};
 use crate::Sweeps;
+use crate::at_hand::AtHand;
 use crate::batch::{Step, Stepper, Transact, deal};
 use crate::error::CoreError;
 use crate::inbox::{Inbox, Item};
@@ -38,6 +39,7 @@ pub(super) struct Process {
     recipes: Rc<Recipes>,
     registry: Registry,
     retries: Retries,
+    at_hand: AtHand,
     /// Few enough that a small Map takes several steps to begin.
     begin_at_most: usize,
 }
@@ -46,7 +48,8 @@ impl Process {
     pub(super) fn new(world: Shared, skew: i64, recipes: Rc<Recipes>) -> Self {
         let registry = Registry::new(world.borrow().footing.sweeps());
         let begin_at_most = 1 + world.borrow_mut().chance.below(4);
-        Self { world, skew, recipes, registry, retries: Retries::default(), begin_at_most }
+        let (retries, at_hand) = (Retries::default(), AtHand::default());
+        Self { world, skew, recipes, registry, retries, at_hand, begin_at_most }
     }
 
     fn now(&self) -> Timestamp {
@@ -64,7 +67,7 @@ impl Process {
         };
         let begin_at_most = self.begin_at_most;
         let (recipes, registry, retries) = (&*self.recipes, &self.registry, &self.retries);
-        Stepper { recipes, registry, retries, rides, begin_at_most }
+        Stepper { recipes, registry, retries, at_hand: &self.at_hand, rides, begin_at_most }
     }
 
     /// Looks at the fluxlings that are there.
@@ -145,10 +148,12 @@ impl Process {
 
     /// Puts a step in its transaction and commits.
     async fn commit(&self, tx: Tx, step: Step, now: Timestamp) -> Result<(), CoreError> {
-        let Step { changes, messages, told } = step;
+        let Step { left, changes, messages, told } = step;
+        tx.expect(&left).await?;
         tx.save(&changes).await?;
         let enqueued = tx.enqueue(messages, now).await?;
         tx.commit().await?;
+        self.at_hand.keep(changes.insert.into_iter().chain(changes.update), told.waits);
         self.registry.note(&told.given, &told.answered);
         self.retries.note(&told.answered, self.now());
         self.committed(enqueued).await;

@@ -112,7 +112,9 @@ fn a_schedule_comes_again_to_the_letter() {
 /// A simulation that meets nothing finds nothing.
 #[test]
 fn what_is_to_be_met_is_met() {
-    const WANTED: [&str; 40] = [
+    const WANTED: [&str; 42] = [
+        "branch at hand",
+        "branch that is not as it was left",
         "death",
         "transient",
         "lost answer",
@@ -198,6 +200,11 @@ fn a_message_that_is_deleted_first_is_found() {
 #[test]
 fn a_branch_saved_over_a_later_revision_is_found() {
     finds(Mutation::NoRevisions);
+}
+
+#[test]
+fn a_branch_that_others_stepped_meanwhile_is_found() {
+    finds(Mutation::Unexpecting);
 }
 
 #[test]

@@ -75,6 +75,8 @@ pub(super) enum Mutation {
     DeletesFirst,
     /// Rows are not locked, and saved whatever their revision.
     NoRevisions,
+    /// A branch is stepped as it was left, whatever others did to it meanwhile.
+    Unexpecting,
     /// Branches that begin while one waits for a lock are not looked for.
     NoNewcomers,
     /// An execution may end while somebody begins to wait for it.
