@@ -123,7 +123,7 @@ impl Account {
             store: store.clone(),
             outbound: relayed(store.clone()),
             core_queue: core_queue.clone(),
-            on_ended: Arc::new(|| {}),
+            on_ended: Arc::new(|_| {}),
             sweeps: Sweeps::Every(SCHEDULE),
         });
         let core = core.await.context("start the core")?;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::auth::Auth;
 use crate::backlog::{Backlog, Bounds};
 use crate::entropy;
-use crate::intake::Intake;
+use crate::intake::{Begin, Intake};
 use crate::limits::Limits;
 use crate::pollers::Pollers;
 use crate::problem::Refusal;
@@ -95,6 +95,11 @@ impl App {
     /// Who waits for ends: tell them when a claim ended in this process.
     pub fn waiters(&self) -> &Waiters {
         &self.0.waiters
+    }
+
+    /// Has claims begun as they come in, by the core in this process. Once.
+    pub fn begin_with(&self, core: Arc<dyn Begin>) {
+        self.0.intake.begin_with(core);
     }
 
     /// Takes no more claims in, writes those it has, and ends its tasks. Requests that come later

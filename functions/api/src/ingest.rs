@@ -98,7 +98,12 @@ impl Ingest {
         bounds: Bounds,
     ) -> Self {
         let backlog = Backlog::new(store.clone(), &outbound, core.clone(), bounds);
-        Self { backlog, writer: Writer { store, outbound, core }, queue, name }
+        Self {
+            backlog,
+            writer: Writer { store, outbound, core, begin: Arc::default() },
+            queue,
+            name,
+        }
     }
 
     /// Says goodbye to the database.

@@ -4,8 +4,9 @@
 //! idle intake adds no delay: it takes what is there, commits it, and takes what came meanwhile.
 //! [`MAX_INTAKE_COMMITS`] batches are under way at a time, so the next is written while one waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use fluxus_lambda::metrics::count;
 use fluxus_queue::{Outgoing, QueueError, QueueName};
 use fluxus_schema::message::CoreMessage;
@@ -25,9 +26,10 @@ use crate::limits::{
 use crate::problem::{Kind, Refusal};
 
 /// Where claims go in. Clones are one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Intake {
     sender: mpsc::Sender<Arrival>,
+    begin: Arc<OnceLock<Arc<dyn Begin>>>,
     closing: CancellationToken,
 }
 
@@ -39,12 +41,30 @@ struct Arrival {
     reply: oneshot::Sender<Result<Inserted, Refusal>>,
 }
 
+/// A core in this process, which begins claims as they come in.
+#[async_trait]
+pub trait Begin: Send + Sync {
+    /// Whether it would begin claims now.
+    fn is_ready(&self) -> bool;
+
+    /// Takes claims in and begins them, in one transaction; what became of each, in the order given.
+    ///
+    /// # Errors
+    /// Why none was taken in; they are then written, and the core is told by messages.
+    async fn take_in(
+        &self,
+        rows: &[NewRow],
+    ) -> Result<Vec<Inserted>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
 /// Writes claims; what that needs.
 #[derive(Clone)]
 pub(crate) struct Writer {
     pub(crate) store: Store,
     pub(crate) outbound: Outbound,
     pub(crate) core: QueueName,
+    /// Set once, if at all.
+    pub(crate) begin: Arc<OnceLock<Arc<dyn Begin>>>,
 }
 
 /// Why a batch was not written.
@@ -67,9 +87,16 @@ impl Intake {
     ) -> (Self, JoinHandle<()>) {
         let (sender, arrivals) = mpsc::channel(MAX_INTAKE_QUEUE);
         let closing = CancellationToken::new();
-        let writer = Writer { store, outbound, core };
+        let begin = Arc::default();
+        let writer = Writer { store, outbound, core, begin: Arc::clone(&begin) };
         let task = tokio::spawn(run(writer, arrivals, closing.clone()));
-        (Self { sender, closing }, task)
+        (Self { sender, begin, closing }, task)
+    }
+
+    /// Has claims begun as they come in, from now on.
+    pub(crate) fn begin_with(&self, begin: Arc<dyn Begin>) {
+        // The first one stays: there is one core in a process.
+        let _second = self.begin.set(begin);
     }
 
     /// Takes nothing more in; what was taken is still written.
@@ -155,6 +182,18 @@ impl Writer {
     /// Writes claims in one transaction; what became of each, in the order given. If that fails
     /// for one bad row, the rows are tried one by one, so that only the bad one fails.
     pub(crate) async fn write_each(&self, rows: &[NewRow]) -> Vec<Result<Inserted, Refusal>> {
+        if let Some(begin) = self.begin.get().filter(|begin| begin.is_ready()) {
+            match begin.take_in(rows).await {
+                Ok(inserted) => {
+                    count_new(&inserted);
+                    return inserted.into_iter().map(Ok).collect();
+                }
+                Err(error) => {
+                    let error = crate::problem::chain(&*error);
+                    tracing::debug!(error, claims = rows.len(), "claims are written first");
+                }
+            }
+        }
         match self.write(rows).await {
             Ok(inserted) => inserted.into_iter().map(Ok).collect(),
             Err(error) => self.one_by_one(rows, error).await,
@@ -205,7 +244,7 @@ impl Writer {
         };
         tx.commit().await.map_err(StoreError::from)?;
         drop(session);
-        count("ClaimsReceived", &[], inserted.iter().filter(|one| !one.duplicate).count() as u64);
+        count_new(&inserted);
         // Before the answers: a Lambda is frozen once it has answered.
         self.outbound.committed(enqueued).await;
         Ok(inserted)
@@ -229,6 +268,10 @@ impl Writer {
         let messages = new.map(message).collect::<Result<Vec<_>, WriteError>>()?;
         Ok(self.outbound.enqueue(tx, messages, entropy::now()).await?)
     }
+}
+
+fn count_new(inserted: &[Inserted]) {
+    count("ClaimsReceived", &[], inserted.iter().filter(|one| !one.duplicate).count() as u64);
 }
 
 impl WriteError {

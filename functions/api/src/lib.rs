@@ -45,6 +45,7 @@ pub use app::{App, Parts};
 pub use auth::{ApiKeys, Auth, AuthError, check_listen};
 pub use backlog::{Bounds as BacklogBounds, MAX_BACKLOG, MAX_TENANT_BACKLOG};
 pub use gateway::Gateway;
+pub use intake::Begin;
 pub use limits::Limits;
 pub use routes::router;
 pub use serve::{ServeError, serve};

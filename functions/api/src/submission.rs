@@ -2,7 +2,7 @@
 
 use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::problem::Fault;
-use fluxus_schema::{NewClaim, Tenant};
+use fluxus_schema::{Claim, ClaimStatus, NewClaim, Tenant};
 use fluxus_store::Intake;
 
 use crate::entropy;
@@ -42,5 +42,37 @@ pub(crate) fn intake(tenant: Tenant, claim: NewClaim, traceparent: Option<String
         traceparent,
         origin: None,
         received_at,
+    }
+}
+
+/// The claim as it is before it begins.
+pub(crate) fn submitted(intake: &Intake) -> Claim {
+    let NewClaim { claim_type, subject, body, idempotency_key, priority, deadline, attributes } =
+        intake.claim.clone();
+    Claim {
+        claim_id: intake.claim_id,
+        tenant: intake.tenant.clone(),
+        claim_type,
+        status: ClaimStatus::Received,
+        subject,
+        body,
+        output: None,
+        error: None,
+        cause: None,
+        recipe: None,
+        recipe_version: None,
+        idempotency_key,
+        parent: None,
+        priority,
+        deadline,
+        attributes,
+        received_at: intake.received_at,
+        started_at: None,
+        ended_at: None,
+        redrive_count: 0,
+        redrive_date: None,
+        redrive_status: None,
+        redrive_status_reason: None,
+        stuck: None,
     }
 }

@@ -1,9 +1,10 @@
 //! Requests that wait for a claim's end.
 //!
-//! One task serves all of them. It is woken by the core in this process ([`Waiters::notify_ended`]),
-//! by a notification from another ([`CLAIM_ENDED_CHANNEL`]) or by a fallback poll, and asks with
-//! *one* query for *all* the claims that are waited for. What wakes it while a query is under way
-//! makes one more query, not many: a thousand ends a second cost as few queries as fit in it.
+//! The core in this process tells what became of claims ([`Waiters::tell`]), and that is that. One task
+//! serves all others: it is woken by a notification from another process ([`CLAIM_ENDED_CHANNEL`]) or
+//! by a fallback poll, and asks with *one* query for *all* the claims that are waited for. What wakes
+//! it while a query is under way makes one more query, not many: a thousand ends a second cost as few
+//! queries as fit in it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use fluxus_postgres::{DatabaseError, Listener};
 use fluxus_schema::{Claim, ClaimId};
 use fluxus_store::Store;
+use fluxus_store::changes::Outcome;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,8 @@ struct Inner {
 /// A claim that is waited for.
 #[derive(Debug)]
 struct Waited {
+    /// The claim as it was submitted, where that was just now.
+    submitted: Option<Claim>,
     ended: watch::Sender<Option<Arc<Claim>>>,
     waiters: usize,
 }
@@ -78,9 +82,23 @@ impl Waiters {
         }))
     }
 
-    /// Says that claims have ended, in this process, after the commit. Cheap: it sets a flag.
-    pub fn notify_ended(&self) {
+    /// Has all claims that are waited for looked at. Cheap: it sets a flag.
+    pub fn look(&self) {
         self.0.wake.notify_one();
+    }
+
+    /// Tells what became of claims that ended in this process, after the commit.
+    pub fn tell(&self, ended: Vec<Outcome>) {
+        let mut waiting = self.waiting();
+        for outcome in ended {
+            let Some(waited) = waiting.get_mut(&outcome.end.claim_id) else { continue };
+            match waited.submitted.take().and_then(|submitted| outcome.of(submitted)) {
+                Some(claim) => {
+                    waited.ended.send_replace(Some(Arc::new(claim)));
+                }
+                None => self.look(),
+            }
+        }
     }
 
     /// Ends all waits, and every later one at once.
@@ -90,9 +108,9 @@ impl Waiters {
 
     /// Registers for a claim's end: from here on none is missed. None if too many wait already.
     ///
-    /// The claim may have ended before: unless it is certain that it has not, wake the hub with
-    /// [`notify_ended`](Self::notify_ended) once.
-    pub(crate) fn register(&self, id: ClaimId) -> Option<Registration> {
+    /// The claim may have ended before: unless it is certain that it has not, have the hub
+    /// [look](Self::look) once.
+    pub(crate) fn register(&self, id: ClaimId, submitted: Option<Claim>) -> Option<Registration> {
         let mut waiting = self.waiting();
         let room = waiting.len() < MAX_WAITING;
         if waiting.is_empty() {
@@ -104,7 +122,7 @@ impl Waiters {
                 waited.get().ended.subscribe()
             }
             Entry::Vacant(place) if room => place
-                .insert(Waited { ended: watch::Sender::new(None), waiters: 1 })
+                .insert(Waited { submitted, ended: watch::Sender::new(None), waiters: 1 })
                 .ended
                 .subscribe(),
             Entry::Vacant(_) => return None,
@@ -122,7 +140,7 @@ impl Waiters {
                 continue;
             }
             match store.ended(&ids).await {
-                Ok(ended) => self.tell(ended),
+                Ok(ended) => self.told(ended),
                 Err(error) => {
                     let error = crate::problem::chain(&error);
                     tracing::warn!(error, "cannot ask which claims have ended; asking again");
@@ -156,7 +174,7 @@ impl Waiters {
         }
     }
 
-    fn tell(&self, ended: Vec<Claim>) {
+    fn told(&self, ended: Vec<Claim>) {
         let waiting = self.waiting();
         for claim in ended {
             if let Some(waited) = waiting.get(&claim.claim_id) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fluxus_queue::{PostgresQueue, Receipt, Received, Taken};
 use fluxus_schema::{ClaimStatus, FluxlingName, Timestamp};
 use fluxus_store::branch::Left;
+use fluxus_store::changes::Outcome;
 use fluxus_store::{
     BranchKey, Changes, Enqueued, LoadedBranch, Message, Outbound, Transaction, branch, changes,
 };
@@ -55,7 +56,8 @@ pub(crate) struct Step {
 pub(crate) struct Told {
     pub(crate) given: Vec<(FluxlingName, i64)>,
     pub(crate) answered: Vec<Answered>,
-    ended: bool,
+    /// What became of claims that ended.
+    ended: Vec<Outcome>,
     /// Outcomes of claims that ended, where somebody counts them.
     ends: Vec<ClaimStatus>,
     /// States that were entered.
@@ -143,7 +145,7 @@ impl Core {
 
     /// Saves a step, sends its messages, deletes those that it dealt with, and commits: all of it is
     /// sent at once.
-    async fn commit(
+    pub(crate) async fn commit(
         &self,
         tx: Transaction<'_>,
         step: Step,
@@ -169,7 +171,7 @@ impl Core {
         Ok((departing.enqueued(answers.last())?, told))
     }
 
-    fn stepper(&self) -> Stepper<'_> {
+    pub(crate) fn stepper(&self) -> Stepper<'_> {
         let inner = &self.0;
         Stepper {
             recipes: &inner.recipes,
@@ -182,14 +184,14 @@ impl Core {
     }
 
     /// Tells those whom it concerns what was committed.
-    async fn committed(&self, enqueued: Enqueued, told: Told) {
+    pub(crate) async fn committed(&self, enqueued: Enqueued, told: Told) {
         let Told { given, answered, ended, ends, transitions, .. } = told;
         measure::committed(&ends, transitions, &answered);
         self.0.registry.note(&given, &answered);
         self.0.retries.note(&answered, clock::now());
         self.outbound().committed(enqueued).await;
-        if ended {
-            (self.0.parts.on_ended)();
+        if !ended.is_empty() {
+            (self.0.parts.on_ended)(ended);
         }
         if self.0.registry.is_stale() {
             self.refresh_registry().await;
@@ -338,7 +340,7 @@ impl Stepper<'_> {
         let left = left(&at_hand);
         // Before all others that the transaction makes: they rely on its locks. Where there are none
         // but those that go with the commit, it goes with them too.
-        let mut expects = Expects { ledger, left: Some(left).filter(|left| !left.is_empty()) };
+        let mut expects = Expects::new(ledger, left);
         let mut loaded = Loaded::default();
         let ids: Vec<_> = needs.claims.iter().copied().collect();
         let lock_claims = async {
@@ -375,6 +377,18 @@ impl Stepper<'_> {
             loaded.kept = ledger.lock_kept(&ids).await?;
         }
         loaded.branches.extend(at_hand);
+        self.settle(expects, items, loaded, now).await
+    }
+
+    /// Steps what was loaded.
+    pub(crate) async fn settle<L: Ledger>(
+        &self,
+        mut expects: Expects<'_, L>,
+        items: &[Item],
+        mut loaded: Loaded,
+        now: Timestamp,
+    ) -> Result<Step, CoreError> {
+        let ledger = expects.ledger;
         load_recipes(ledger, self.recipes, &mut loaded).await?;
         let prepared = prepare(self.recipes, loaded, now)?;
         let peers = |tenant: &_| self.registry.peers(tenant);
@@ -410,13 +424,17 @@ impl Stepper<'_> {
 }
 
 /// What a batch has at hand, to be looked at once.
-struct Expects<'a, L> {
+pub(crate) struct Expects<'a, L> {
     ledger: &'a L,
     /// None where it was looked at, or there is none.
     left: Option<Vec<Left>>,
 }
 
-impl<L: Ledger> Expects<'_, L> {
+impl<'a, L: Ledger> Expects<'a, L> {
+    pub(crate) fn new(ledger: &'a L, left: Vec<Left>) -> Self {
+        Self { ledger, left: Some(left).filter(|left| !left.is_empty()) }
+    }
+
     async fn made(&mut self) -> Result<(), CoreError> {
         match self.left.take() {
             Some(left) => Ok(self.ledger.expect(&left).await?),

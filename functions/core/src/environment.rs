@@ -11,7 +11,7 @@ use fluxus_store::{Outbound, STEPPING, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Core, Parts, Sweeps, lambda, worker};
+use crate::{Core, OnEnded, Parts, Sweeps, lambda, worker};
 
 /// How many batches a long-lived process works on at a time.
 const WORKERS_VARIABLE: &str = "FLUXUS_CORE_WORKERS";
@@ -77,7 +77,7 @@ pub(crate) async fn function_core(store: Store) -> anyhow::Result<(Core, LargeBo
         store,
         core_queue: QueueName::new(CORE_QUEUE)?,
         // Nobody waits in this process, and the others look by themselves.
-        on_ended: Arc::new(|| {}),
+        on_ended: Arc::new(|_| {}),
         sweeps: Sweeps::Every(SCHEDULE),
     };
     let core = Core::start(parts).await.context("start; was the database migrated?")?;
@@ -139,7 +139,7 @@ pub async fn run() -> anyhow::Result<()> {
 /// For [`Parts::on_ended`] where the API is another process: tells it that claims ended, at most once
 /// in a while however many there are. A notification that is lost delays a waiting client by its
 /// fallback poll, no more.
-pub fn notifier(database: &Database) -> Arc<dyn Fn() + Send + Sync> {
+pub fn notifier(database: &Database) -> OnEnded {
     let wake = Arc::new(Notify::new());
     let waked = wake.clone();
     let relaxed = database.relaxed();
@@ -156,7 +156,7 @@ pub fn notifier(database: &Database) -> Arc<dyn Fn() + Send + Sync> {
             tokio::time::sleep(NOTIFY_PAUSE).await;
         }
     });
-    Arc::new(move || wake.notify_one())
+    Arc::new(move |_| wake.notify_one())
 }
 
 async fn stop_signal() {

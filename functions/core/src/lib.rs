@@ -29,12 +29,14 @@ mod retries;
 #[cfg(test)]
 mod simulation;
 mod sweep;
+mod take_in;
 pub mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fluxus_queue::QueueName;
+use fluxus_store::changes::Outcome;
 use fluxus_store::{Outbound, Store};
 
 pub use batch::Handled;
@@ -49,11 +51,14 @@ pub struct Parts {
     pub outbound: Outbound,
     /// The queue that the core takes its messages from.
     pub core_queue: QueueName,
-    /// Called after a commit that ended claims, so that whoever waits for them looks.
-    pub on_ended: Arc<dyn Fn() + Send + Sync>,
+    /// Called after a commit that ended claims, for those who wait for them.
+    pub on_ended: OnEnded,
     /// When the sweep is run.
     pub sweeps: Sweeps,
 }
+
+/// Told what became of claims that ended.
+pub type OnEnded = Arc<dyn Fn(Vec<Outcome>) + Send + Sync>;
 
 /// The orchestrator. Clones are one: they share caches and the picture of the fluxlings.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ use fluxus_schema::delegation::Delegation;
 use fluxus_schema::history::{Details, Event, EventKey, EventKind, EventRow};
 use fluxus_schema::message::{CORE_QUEUE, CoreMessage, TaskMessage};
 use fluxus_schema::{BranchId, Capability, FluxlingName, Tenant, Timestamp};
+use fluxus_store::changes::Outcome;
 use fluxus_store::{
     BranchKey, BranchRow, BranchStatus, Changes, End, HistoryRow, Message, Redrive, Start, TimerRow,
 };
@@ -54,6 +55,7 @@ pub(crate) struct Out<'a> {
     documents: Documents,
     messages: Vec<Message>,
     waits: Vec<Waits>,
+    ended: Vec<Outcome>,
 }
 
 /// What was collected.
@@ -67,6 +69,8 @@ pub(crate) struct Done {
     pub(crate) transitions: u64,
     /// Branches that wait for a task, as far as they may be at hand when it is answered.
     pub(crate) waits: Vec<Waits>,
+    /// What became of claims that ended.
+    pub(crate) ended: Vec<Outcome>,
 }
 
 impl<'a> Out<'a> {
@@ -88,14 +92,17 @@ impl<'a> Out<'a> {
             documents: Documents::default(),
             messages: Vec::new(),
             waits: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
     pub(crate) fn done(self) -> Done {
         let given = self.given.into_iter().collect();
-        let Self { mut changes, documents, messages, nested_ended, transitions, waits, .. } = self;
+        let Self {
+            mut changes, documents, messages, nested_ended, transitions, waits, ended, ..
+        } = self;
         changes.payloads = documents.payloads();
-        Done { changes, messages, given, nested_ended, transitions, waits }
+        Done { changes, messages, given, nested_ended, transitions, waits, ended }
     }
 
     /// A claim that ended before its recipe began.
@@ -113,7 +120,7 @@ impl<'a> Out<'a> {
             };
             self.verdict(subject, vec![event])?;
         }
-        self.end(subject, status, None, failure, true);
+        self.end(subject, status, None, failure, false);
         Ok(())
     }
 
@@ -363,10 +370,10 @@ impl<'a> Out<'a> {
                 self.end(subject, ClaimStatus::Succeeded, output, Failure::default(), true);
             }
             Status::Failed { failure, .. } => {
-                self.end(subject, ClaimStatus::Failed, None, failure.clone(), false);
+                self.end(subject, ClaimStatus::Failed, None, failure.clone(), true);
             }
             Status::Stopped { status, failure, .. } => {
-                self.end(subject, *status, None, failure.clone(), false);
+                self.end(subject, *status, None, failure.clone(), true);
             }
             _ => {}
         }
@@ -378,13 +385,22 @@ impl<'a> Out<'a> {
         status: ClaimStatus,
         output: Option<String>,
         failure: Failure,
-        delete_branches: bool,
+        has_begun: bool,
     ) {
+        // What goes on if it is redriven stays; nothing does of one that never began.
+        let delete_branches = status == ClaimStatus::Succeeded || !has_begun;
         let (claim_id, ended_at) = (subject.claim_id, self.now);
         self.note_end(subject, status, output.as_ref(), &failure);
         let Failure { error, cause } = failure;
         let output = output.map(|text| self.documents.text(claim_id, &subject.tenant, text));
         let end = End { claim_id, status, output, error, cause, ended_at, delete_branches };
+        let context = &subject.context;
+        let began = subject.recipe.clone().filter(|_| has_begun);
+        self.ended.push(Outcome {
+            end: end.clone(),
+            began: began.map(|(recipe, version)| (recipe, version, context.started_at)),
+            redriven: (context.redrive_count, context.redriven_at),
+        });
         self.changes.end.push(end);
     }
 

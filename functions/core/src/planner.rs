@@ -10,6 +10,7 @@ use fluxus_schema::history::EventKey;
 use fluxus_schema::message::{CoreMessage, TaskReport};
 use fluxus_schema::{BranchId, ClaimId, FluxlingName, TaskToken, Tenant, Timestamp};
 use fluxus_store::branch::Pending;
+use fluxus_store::changes::Outcome;
 use fluxus_store::{BranchRow, Changes, Message};
 
 use crate::at_hand::Waits;
@@ -37,8 +38,8 @@ pub(crate) struct Plan {
     /// Tasks given out, by fluxling.
     pub(crate) given: Vec<(FluxlingName, i64)>,
     pub(crate) answered: Vec<Answered>,
-    /// Whether a claim ended.
-    pub(crate) ended: bool,
+    /// What became of claims that ended.
+    pub(crate) ended: Vec<Outcome>,
     /// Those of the claims that ended which a task started.
     pub(crate) nested_ended: Vec<Ended>,
     /// States that were entered.
@@ -261,9 +262,8 @@ impl<'a> Planner<'a> {
                 (None, None) => {}
             }
         }
-        let outgoing::Done { changes, messages, given, nested_ended, transitions, waits } =
+        let outgoing::Done { changes, messages, given, nested_ended, transitions, waits, ended } =
             out.done();
-        let ended = !changes.end.is_empty();
         let answered = self.answered;
         Ok(Plan { changes, messages, given, answered, ended, nested_ended, transitions, waits })
     }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use async_trait::async_trait;
 use fluxling::{Clock, Fluxling, Worker};
 use fluxling_http::Allowed;
 use fluxus_api::ingest::Ingest;
-use fluxus_api::{App, Hearing, Limits, Waiters, serve};
+use fluxus_api::{App, Begin, Hearing, Limits, serve};
 use fluxus_core::environment::notifier;
-use fluxus_core::{Core, Sweeps};
+use fluxus_core::{Core, OnEnded, Sweeps};
 use fluxus_queue::{PostgresQueue, PostgresQueueOptions, QueueName};
 use fluxus_schema::Tenant;
 use fluxus_schema::message::{CORE_QUEUE, INGEST_QUEUE};
-use fluxus_store::{Outbound, Store};
+use fluxus_store::{Inserted, Intake, Outbound, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -93,12 +94,12 @@ pub(crate) async fn assemble(
         presence,
     };
     parts.clock.spawn(fluxus_store::clock::keep(postgres.work.relaxed()));
-    let mut waiters = None;
+    let mut app = None;
     if let Some(listener) = listener {
-        waiters = Some(parts.add_api(options, postgres, &queue, listener).await?);
+        app = Some(parts.add_api(options, postgres, &queue, listener).await?);
     }
     if has(Role::Core) {
-        parts.add_core(options, postgres, &queue, waiters).await?;
+        parts.add_core(options, postgres, &queue, app).await?;
     }
     parts.add_fluxlings(fluxlings, &queue)?;
     Ok(parts)
@@ -111,7 +112,7 @@ impl Parts {
         postgres: &Postgres,
         queue: &PostgresQueue,
         listener: TcpListener,
-    ) -> anyhow::Result<Waiters> {
+    ) -> anyhow::Result<App> {
         let outbound = Outbound::Joined(queue.clone());
         let core_queue = QueueName::new(CORE_QUEUE)?;
         let ingest = Ingest::new(
@@ -132,8 +133,7 @@ impl Parts {
             hearing: Hearing::Listen,
         });
         let app = app.await.context("start the API")?;
-        let waiters = app.waiters().clone();
-        let serving = serve(app, listener, self.stop_intake.clone());
+        let serving = serve(app.clone(), listener, self.stop_intake.clone());
         self.intake.spawn(async move {
             match serving.await {
                 Ok(()) => "the API".to_owned(),
@@ -145,7 +145,7 @@ impl Parts {
             ingest.run(stop).await;
             "the ingest".to_owned()
         });
-        Ok(waiters)
+        Ok(app)
     }
 
     async fn add_core(
@@ -153,10 +153,13 @@ impl Parts {
         options: &Options,
         postgres: &Postgres,
         queue: &PostgresQueue,
-        waiters: Option<Waiters>,
+        app: Option<App>,
     ) -> anyhow::Result<()> {
-        let on_ended: Arc<dyn Fn() + Send + Sync> = match waiters {
-            Some(waiters) => Arc::new(move || waiters.notify_ended()),
+        let on_ended: OnEnded = match &app {
+            Some(app) => {
+                let waiters = app.waiters().clone();
+                Arc::new(move |ended| waiters.tell(ended))
+            }
             None => notifier(&postgres.work),
         };
         let core = Core::start(fluxus_core::Parts {
@@ -167,6 +170,9 @@ impl Parts {
             sweeps: Sweeps::WhenDue,
         });
         let core = core.await.context("start the core")?;
+        if let Some(app) = app {
+            app.begin_with(Arc::new(Beginner(core.clone())));
+        }
         let (workers, stop) = (options.core_workers.max(1), self.stop_work.clone());
         self.work.spawn(async move {
             fluxus_core::worker::run(core, workers, stop).await;
@@ -203,6 +209,23 @@ impl Parts {
             });
         }
         Ok(())
+    }
+}
+
+/// The core, as the API asks it to begin what comes in.
+struct Beginner(Core);
+
+#[async_trait]
+impl Begin for Beginner {
+    fn is_ready(&self) -> bool {
+        self.0.keeps_up()
+    }
+
+    async fn take_in(
+        &self,
+        rows: &[Intake],
+    ) -> Result<Vec<Inserted>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.take_in(rows).await?)
     }
 }
 

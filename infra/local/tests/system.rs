@@ -153,3 +153,44 @@ async fn keys_are_asked_for_where_there_are_any() {
     assert_eq!(claim["status"], "SUCCEEDED", "{claim}");
     system.shutdown().await.expect("stops");
 }
+
+/// Whoever waits for a claim is told of its end by the core, without a look at the table.
+#[tokio::test]
+async fn a_claim_as_it_is_told_is_the_claim_as_it_is_read() {
+    let database = database().await;
+    let system = System::start(options(&database)).await.expect("starts");
+    let client = Client::new(&system);
+    let cases = [
+        ("passes", json!({ "Type": "Pass", "Output": "{% $states.input %}", "End": true })),
+        ("fails", json!({ "Type": "Fail", "Error": "Shop.Closed", "Cause": "after \u{0}hours" })),
+    ];
+    for (name, state) in cases {
+        let machine =
+            json!({ "QueryLanguage": "JSONata", "StartAt": "Only", "States": { "Only": state } });
+        let recipe = json!({ "definition": machine, "claim_types": [name] });
+        client.put(&format!("recipes/{name}"), &recipe).await;
+    }
+    let small = json!({ "n": 1 });
+    let large = json!({ "text": "x".repeat(100_000) });
+    for (claim_type, body, status) in [
+        ("passes", &small, "SUCCEEDED"),
+        ("passes", &large, "SUCCEEDED"),
+        ("fails", &small, "FAILED"),
+        ("nobody.knows", &small, "REJECTED"),
+    ] {
+        let claim = json!({
+            "type": claim_type, "body": body, "subject": "told", "priority": 3,
+            "attributes": { "shop": "north" }, "idempotency_key": format!("{claim_type}-{}", body["n"]),
+        });
+        let told = client.fulfil(&claim).await;
+        assert_eq!(told["status"], status, "{told}");
+        let id = told["claim_id"].as_str().expect("an id");
+        let mut read = client.get(&format!("claims/{id}")).await;
+        // Told where a claim is asked for.
+        for field in ["redrive_status", "redrive_status_reason"] {
+            read.as_object_mut().expect("a claim").remove(field);
+        }
+        assert_eq!(told, read);
+    }
+    system.shutdown().await.expect("stops");
+}

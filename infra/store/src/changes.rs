@@ -8,9 +8,14 @@ use std::collections::HashSet;
 
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Statement, Transaction};
-use fluxus_schema::{BranchId, ClaimId, ClaimStatus, HybridTime, RecipeName, Tenant, Timestamp};
+use fluxus_schema::payload::may_refer;
+use fluxus_schema::{
+    BranchId, Claim, ClaimId, ClaimStatus, HybridTime, RecipeName, Tenant, Timestamp,
+};
 
 use crate::branch::{BranchKey, BranchRow};
+use crate::claim::Accepted;
+use crate::columns::storable;
 use crate::error::StoreError;
 use crate::payload::{self, PayloadRow};
 use crate::timer::TimerRow;
@@ -48,6 +53,46 @@ pub struct End {
     pub delete_branches: bool,
 }
 
+/// What a claim came to, for those who wait for it in the process that ended it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Its end, as it is stored.
+    pub end: End,
+    /// The recipe that fulfilled it, the version, and when that began; none where it never did.
+    pub began: Option<(RecipeName, i32, Timestamp)>,
+    /// How often it was redriven, and when last.
+    pub redriven: (u32, Option<Timestamp>),
+}
+
+impl Outcome {
+    /// The claim, of which all was known but what came of it. None where what came of it is so large
+    /// that it has to be read.
+    pub fn of(self, known: Claim) -> Option<Claim> {
+        let Self { end, began, redriven } = self;
+        if end.output.as_deref().is_some_and(may_refer) {
+            return None;
+        }
+        let output = end.output.map(|text| serde_json::from_str(&text)).transpose().ok()?;
+        let (recipe, recipe_version, started_at) = match began {
+            Some((recipe, version, at)) => (Some(recipe), Some(version), Some(at)),
+            None => (None, None, None),
+        };
+        Some(Claim {
+            status: end.status,
+            output,
+            error: end.error.as_deref().map(|text| storable(text).into_owned()),
+            cause: end.cause.as_deref().map(|text| storable(text).into_owned()),
+            recipe,
+            recipe_version,
+            started_at,
+            ended_at: Some(end.ended_at),
+            redrive_count: redriven.0,
+            redrive_date: redriven.1,
+            ..known
+        })
+    }
+}
+
 /// A claim that ended without success and goes on. It may end again in the same [`Changes`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redrive {
@@ -81,6 +126,8 @@ pub struct HistoryRow {
 /// Everything a batch of steps changed. No branch is named in two of the lists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
+    /// Claims that come in and are dealt with at once.
+    pub accept: Accepted,
     /// Claims that go on, though they had ended.
     pub redrive: Vec<Redrive>,
     /// Claims that begin.
@@ -138,12 +185,22 @@ pub fn statements(changes: &Changes) -> Vec<Statement<'_>> {
         changes.clear_timers.iter().filter(|(id, key)| !keys.contains(&(*id, &**key))).collect();
     let trees: Vec<_> =
         changes.delete_trees.iter().filter(|key| !gone.contains(&key.claim_id)).collect();
+    // A claim that comes in is inserted as started, unless it ends at once.
+    let accepted = changes.accept.ids();
+    let start = changes
+        .start
+        .iter()
+        .filter(|start| ended.contains(&start.claim_id) || !accepted.contains(&start.claim_id));
     [
+        // Before the others: they are about them.
+        changes
+            .accept
+            .inserting(changes.start.iter().filter(|start| !ended.contains(&start.claim_id))),
         // Before the others: what is redriven may end in the same step.
         claims::redrive(&changes.redrive),
         // Before the others: what goes with a tree may be named for itself too.
         branches::delete_trees(&trees),
-        claims::start_and_end(&changes.start, &changes.end),
+        claims::start_and_end(start, &changes.end),
         claims::clear_ended(&changes.end),
         branches::insert(&insert),
         branches::update(&update),

@@ -19,7 +19,7 @@ use crate::error::StoreError;
 use crate::payload::{self, Slot};
 use crate::store::Store;
 
-pub use insert::{Inserted, Intake, insert};
+pub use insert::{Accepted, Inserted, Intake, find_known, insert};
 pub use list::ClaimFilter;
 pub(crate) use origin::origin;
 pub use origin::{Namesake, Origin, Waiter, hold, take_waiters, wait};

@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 pub use put::PutOutcome;
-pub use route::{Definition, TypeRoute, definitions, for_claims, versions};
+pub use route::{Definition, TypeRoute, definitions, for_claims, for_types, versions};
 
 /// What a claim type demands, and who fulfils it.
 #[derive(Clone, Debug, PartialEq)]

@@ -72,7 +72,8 @@ pub(crate) async fn submit(
     about_claim(claim_id);
     let wait = headers::wait(&headers, app.limits().max_wait);
     // Before the claim is written, so that its end cannot be missed.
-    let registered = wait.and_then(|_| app.waiters().register(claim_id));
+    let registered =
+        wait.and_then(|_| app.waiters().register(claim_id, Some(submission::submitted(&intake))));
     let inserted = app.intake().submit(intake, bytes).await?;
     let submitted = Submitted {
         claim_id: inserted.claim_id,
@@ -82,13 +83,13 @@ pub(crate) async fn submit(
     let location = [(LOCATION, format!("/v1/claims/{}", submitted.claim_id))];
     let registered = if submitted.duplicate {
         about_claim(submitted.claim_id);
-        wait.and_then(|_| app.waiters().register(submitted.claim_id))
+        wait.and_then(|_| app.waiters().register(submitted.claim_id, None))
     } else {
         registered
     };
     if submitted.duplicate {
         // It may have ended long ago.
-        app.waiters().notify_ended();
+        app.waiters().look();
     }
     let Some((wait, registered)) = wait.zip(registered) else {
         return Ok((StatusCode::ACCEPTED, location, Json(submitted)).into_response());

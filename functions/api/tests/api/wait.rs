@@ -39,7 +39,7 @@ fn check_ended(answer: Answer) {
 async fn an_end_in_this_process_is_told_at_once() {
     let api = api().await;
     let request = waiting(&json!({"type": "order.placed"}), "wait=10");
-    let tell = async |api: &Api| api.app.waiters().notify_ended();
+    let tell = async |api: &Api| api.app.waiters().look();
     let (answer, ()) = tokio::join!(api.send(request), end_when_there(&api, tell));
     check_ended(answer);
 }

@@ -17,7 +17,7 @@ use fluxus_store::{
 };
 
 use super::locks::{Mode, Row};
-use super::tables::{Unsent, received};
+use super::tables::Unsent;
 use super::transaction::{Tx, may_change};
 use super::world::{Footing, Mutation};
 use crate::error::CoreError;
@@ -216,7 +216,7 @@ impl Ledger for Tx {
             let is_known = name.as_ref().is_some_and(|name| self.named(name).is_some());
             if !is_known && self.claim(intake.claim_id).is_none() {
                 let mut own = self.own.borrow_mut();
-                own.claims.insert(intake.claim_id, Rc::new(received(intake)));
+                own.claims.insert(intake.claim_id, Rc::new(intake.row()));
                 own.names.extend(name.map(|name| (name, intake.claim_id)));
                 fresh.push(intake.claim_id);
             }

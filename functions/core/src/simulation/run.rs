@@ -13,7 +13,6 @@ use super::check;
 use super::fluxling::{Act, fluxling};
 use super::process::{Process, grace, millis};
 use super::recipe::{Workload, workload};
-use super::tables::received;
 use super::world::{CORE, Faults, Footing, Met, Mutation, Shared, World};
 use crate::Sweeps;
 use crate::recipes::Recipes;
@@ -369,7 +368,7 @@ impl World {
     fn take_in(&mut self, intake: &Intake) {
         let claim_id = intake.claim_id;
         self.note(|| format!("claim {claim_id} of {} {}", intake.tenant, intake.claim.body));
-        self.tables.claims.insert(claim_id, Rc::new(received(intake)));
+        self.tables.claims.insert(claim_id, Rc::new(intake.row()));
         self.tell(&CoreMessage::ClaimSubmitted { claim_id });
     }
 

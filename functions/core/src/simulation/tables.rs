@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fluxus_schema::id::ClaimType;
-use fluxus_schema::{ClaimId, ClaimStatus, RecipeName, TaskToken, Tenant, Timestamp};
-use fluxus_store::claim::{Intake, Waiter};
+use fluxus_schema::{ClaimId, RecipeName, TaskToken, Tenant, Timestamp};
+use fluxus_store::claim::Waiter;
 use fluxus_store::recipe::{Definition, TypeRoute};
 use fluxus_store::{BranchKey, BranchRow, ClaimRow, HistoryRow, Message, TimerRow};
 
@@ -48,35 +48,5 @@ impl Tables {
             one.tenant == *tenant && one.name == *name && version.is_none_or(|v| v == one.version)
         };
         self.definitions.iter().find(is_it)
-    }
-}
-
-/// The row of a claim that comes in.
-pub(super) fn received(intake: &Intake) -> ClaimRow {
-    let Intake { claim_id, tenant, claim, seed, traceparent, origin, received_at } = intake.clone();
-    ClaimRow {
-        claim_id,
-        tenant,
-        claim_type: claim.claim_type,
-        status: ClaimStatus::Received,
-        subject: claim.subject,
-        body: claim.body.to_string().into(),
-        output: None,
-        error: None,
-        cause: None,
-        recipe: None,
-        recipe_version: None,
-        idempotency_key: claim.idempotency_key,
-        priority: u8::try_from(claim.priority).unwrap_or_default(),
-        deadline: claim.deadline,
-        attributes: claim.attributes,
-        traceparent,
-        origin,
-        seed,
-        received_at,
-        started_at: None,
-        ended_at: None,
-        redrive_count: 0,
-        redriven_at: None,
     }
 }

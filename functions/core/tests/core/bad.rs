@@ -65,7 +65,8 @@ async fn a_branch_that_cannot_be_read_fails_alone() {
         .unwrap();
     let tasks = world.tasks("work").await;
     let answers = tasks.iter().map(|task| loose(&succeeded(&task.token, json!(1)))).collect();
-    let handled = world.handle(answers).await;
+    // One that has no branch at hand.
+    let handled = world.another_core().await.handle(answers).await;
     assert_eq!((handled.done.len(), handled.failed.len()), (1, 1));
     assert!(handled.failed[0].1.contains("cannot be read"), "{:?}", handled.failed);
     assert_eq!(world.status(good).await, "SUCCEEDED");

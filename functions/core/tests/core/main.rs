@@ -16,4 +16,5 @@ mod lambda;
 mod nested;
 mod operate;
 mod outage;
+mod take_in;
 mod world;

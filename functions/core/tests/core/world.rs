@@ -135,17 +135,8 @@ impl World {
 
     /// Takes a claim in as the API does.
     pub async fn submit_claim(&self, claim: Value) -> ClaimId {
-        let claim: NewClaim = serde_json::from_value(claim).unwrap();
-        let claim_id = ClaimId::new(now(), &rand::random());
-        let intake = Intake {
-            claim_id,
-            tenant: Tenant::default(),
-            claim,
-            seed: rand::random(),
-            traceparent: None,
-            origin: None,
-            received_at: now(),
-        };
+        let intake = intake(claim);
+        let claim_id = intake.claim_id;
         let mut session = self.store.session().await.unwrap();
         let tx = session.begin().await.unwrap();
         claim::insert(&tx, &[intake]).await.unwrap();
@@ -263,12 +254,26 @@ impl World {
     }
 }
 
+/// A claim that comes in.
+pub fn intake(claim: Value) -> Intake {
+    let claim: NewClaim = serde_json::from_value(claim).unwrap();
+    Intake {
+        claim_id: ClaimId::new(now(), &rand::random()),
+        tenant: Tenant::default(),
+        claim,
+        seed: rand::random(),
+        traceparent: None,
+        origin: None,
+        received_at: now(),
+    }
+}
+
 async fn start(store: &Store, outbound: &Outbound, sweeps: Sweeps) -> Core {
     let parts = Parts {
         store: store.clone(),
         outbound: outbound.clone(),
         core_queue: core_queue(),
-        on_ended: Arc::new(|| {}),
+        on_ended: Arc::new(|_| {}),
         sweeps,
     };
     Core::start(parts).await.expect("starts")

@@ -15,6 +15,9 @@ use crate::{MessageId, Outgoing, QueueName, Receipt, Received};
 /// and what they answer must not come again meanwhile.
 const MAX_WAITING: usize = 2_000;
 
+/// So many answers are few: one batch has them all.
+const MAX_SHORT: usize = 256;
+
 /// The most bytes of answers that wait in the process, and so of one.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
@@ -27,6 +30,12 @@ struct Waiting {
     /// How many take from this queue.
     takers: usize,
     groups: VecDeque<Group>,
+}
+
+impl Waiting {
+    fn count(&self) -> usize {
+        self.groups.iter().map(|one| one.answers.len()).sum()
+    }
 }
 
 /// Answers that were given together, with what they answer.
@@ -74,13 +83,20 @@ impl Answers {
         let Some(waiting) = waiting.filter(|_| group.answers.iter().all(fits)) else {
             return Err(group);
         };
-        let count: usize = waiting.groups.iter().map(|one| one.answers.len()).sum();
+        let count = waiting.count();
         let bytes: usize = waiting.groups.iter().map(Group::bytes).sum();
         if count + group.answers.len() > MAX_WAITING || bytes + group.bytes() > MAX_WAITING_BYTES {
             return Err(group);
         }
         waiting.groups.push_back(group);
         Ok(queue)
+    }
+
+    /// Whether few answers wait.
+    pub(super) fn is_short(&self, queue: &QueueName) -> bool {
+        let queues = self.queues();
+        let waiting = queues.get(queue).map_or(0, Waiting::count);
+        waiting <= MAX_SHORT
     }
 
     /// Whole groups, until there are so many answers.

@@ -58,6 +58,11 @@ impl HandOver {
         shelf.handed.len()
     }
 
+    /// Whether a receiver would take more: nothing waits in the table then.
+    pub(super) fn has_room(&self, queue: &QueueName) -> bool {
+        self.shelves().get(queue).is_some_and(|shelf| shelf.room() > 0)
+    }
+
     /// Says that nobody waits.
     pub(super) fn close(&self, queue: &QueueName) {
         if let Some(shelf) = self.shelves().get_mut(queue) {

@@ -141,6 +141,12 @@ impl PostgresQueue {
         })
     }
 
+    /// Whether those in this process who take from a queue will have all that waits for it in their
+    /// next batch.
+    pub fn keeps_up(&self, queue: &QueueName) -> bool {
+        self.hand_over.has_room(queue) && self.answers.is_short(queue)
+    }
+
     /// Takes what is due within the caller's transaction, with one statement at most however much it
     /// is. A rollback, or the death of the process, puts it back, and no receive is counted: where
     /// dealing with it fails, [`receive`](crate::Queue::receive) it, so that a message nobody can deal

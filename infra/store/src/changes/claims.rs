@@ -20,7 +20,10 @@ struct Change<'a> {
 
 /// One statement for both. Also counts the ended ones, in the slot of this connection, for
 /// [`crate::metrics`].
-pub(super) fn start_and_end<'a>(start: &'a [Start], end: &'a [End]) -> Option<Statement<'a>> {
+pub(super) fn start_and_end<'a>(
+    start: impl Iterator<Item = &'a Start>,
+    end: &'a [End],
+) -> Option<Statement<'a>> {
     // A claim that starts must be `RECEIVED`; one that ends must not have ended.
     const CHANGE: &str = "-- start and end claims
         WITH changed AS (

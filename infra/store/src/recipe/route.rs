@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use fluxus_postgres::Row;
 use fluxus_postgres::types::Type;
 use fluxus_schema::id::ClaimType;
 use fluxus_schema::{ClaimId, RecipeName, Tenant};
@@ -56,18 +57,41 @@ pub async fn for_claims(
           LEFT JOIN recipe ON recipe.tenant = claim_type.tenant AND recipe.name = claim_type.recipe";
     let ids = uuids(ids);
     let params = [(&ids as _, Type::UUID_ARRAY)];
-    let read = |row| {
-        let row = Columns::new(row, "claim_type", &["tenant", "claim_type"]);
-        let recipe: Option<RecipeName> = row.parse_option("recipe")?;
-        let version: Option<i32> = row.get("live_version")?;
-        Ok(TypeRoute {
-            tenant: row.parse("tenant")?,
-            claim_type: row.parse("claim_type")?,
-            schema: row.get("schema")?,
-            recipe: recipe.zip(version),
-        })
-    };
-    on.query(FIND, &params).await?.iter().map(read).collect()
+    on.query(FIND, &params).await?.iter().map(route).collect()
+}
+
+/// Where claims of these types go, each named once; nothing for a type that nobody has named. One
+/// statement.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn for_types(
+    on: &impl Connection,
+    types: &[(&Tenant, &ClaimType)],
+) -> Result<Vec<TypeRoute>, StoreError> {
+    const FIND: &str = "-- find recipes for types of claims
+        SELECT claim_type.tenant, claim_type.claim_type, claim_type.schema::text, claim_type.recipe,
+               recipe.live_version
+          FROM unnest($1::text[], $2::text[]) AS given (tenant, claim_type)
+          JOIN claim_type ON claim_type.tenant = given.tenant
+           AND claim_type.claim_type = given.claim_type
+          LEFT JOIN recipe ON recipe.tenant = claim_type.tenant AND recipe.name = claim_type.recipe";
+    let tenants: Vec<_> = types.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    let names: Vec<_> = types.iter().map(|(_, name)| name.as_str()).collect();
+    let params = [(&tenants as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY)];
+    on.query(FIND, &params).await?.iter().map(route).collect()
+}
+
+fn route(row: &Row) -> Result<TypeRoute, StoreError> {
+    let row = Columns::new(row, "claim_type", &["tenant", "claim_type"]);
+    let recipe: Option<RecipeName> = row.parse_option("recipe")?;
+    let version: Option<i32> = row.get("live_version")?;
+    Ok(TypeRoute {
+        tenant: row.parse("tenant")?,
+        claim_type: row.parse("claim_type")?,
+        schema: row.get("schema")?,
+        recipe: recipe.zip(version),
+    })
 }
 
 /// Those of the recipes that exist, each asked for by name and maybe version, with the version

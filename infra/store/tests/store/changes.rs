@@ -32,6 +32,7 @@ async fn everything(store: &fluxus_store::Store, n: usize) -> anyhow::Result<Cha
     insert(store, &begin).await?;
     let ended = running(store, n).await?;
     Ok(Changes {
+        accept: Default::default(),
         delete_trees: Vec::new(),
         redrive: Vec::new(),
         start: begin.iter().map(|intake| start(intake.claim_id)).collect(),

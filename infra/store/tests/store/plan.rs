@@ -108,6 +108,7 @@ async fn every_hot_query_goes_by_its_index() -> Done {
         body: "{}".to_owned(),
     };
     let all = Changes {
+        accept: Default::default(),
         delete_trees: Vec::new(),
         redrive: Vec::new(),
         start: intakes.iter().map(|intake| start(intake.claim_id)).collect(),
