@@ -2,14 +2,16 @@
 //! process: the claim need not be told of by a message, and read again.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 
 use fluxus_queue::Receipt;
 use fluxus_schema::message::CoreMessage;
 use fluxus_store::claim::{Accepted, Inserted, Intake};
 use fluxus_store::{Outbound, claim, recipe};
+use futures::FutureExt as _;
 
 use crate::Core;
-use crate::batch::Expects;
+use crate::batch::{Expects, panic_text};
 use crate::clock;
 use crate::error::CoreError;
 use crate::inbox::Item;
@@ -34,6 +36,12 @@ impl Core {
     /// messages. One of the claims may be known to somebody who claimed at the same time, or be one
     /// that cannot be stepped.
     pub async fn take_in(&self, intakes: &[Intake]) -> Result<Vec<Inserted>, CoreError> {
+        // A panic is a bug; the claim that meets it must not take those of others along.
+        let taken = AssertUnwindSafe(self.transact_intake(intakes)).catch_unwind().await;
+        taken.unwrap_or_else(|panic| Err(CoreError::Panicked(panic_text(&*panic))))
+    }
+
+    async fn transact_intake(&self, intakes: &[Intake]) -> Result<Vec<Inserted>, CoreError> {
         let mut session = self.store().session().await?;
         let tx = session.begin().await?;
         let types: BTreeSet<_> =

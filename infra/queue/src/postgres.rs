@@ -43,6 +43,7 @@ pub const MIGRATION: &str = concat!(
     include_str!("postgres/bodies.sql"),
     include_str!("postgres/attempts.sql"),
     include_str!("postgres/no_older_version.sql"),
+    include_str!("postgres/fewer_checks.sql"),
 );
 
 /// The parts of [`MIGRATION`] that tables of an older version lack.
@@ -54,6 +55,9 @@ const BODIES: &str = include_str!("postgres/bodies.sql");
 
 /// Another one.
 const ATTEMPTS: &str = include_str!("postgres/attempts.sql");
+
+/// Another one.
+const FEWER_CHECKS: &str = include_str!("postgres/fewer_checks.sql");
 
 /// How a [`PostgresQueue`] works.
 #[derive(Clone, Copy, Debug)]

@@ -220,7 +220,7 @@ pub fn statements(changes: &Changes) -> Vec<Statement<'_>> {
 pub(crate) fn agreeing<'a>(
     statement: Statement<'a>,
     rows: usize,
-    first: impl ToString,
+    first: &impl ToString,
 ) -> Statement<'a> {
     let rows = i64::try_from(rows).unwrap_or(i64::MAX);
     statement.with(rows, Type::INT8).with(first.to_string(), Type::TEXT)

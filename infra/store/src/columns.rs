@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use fluxus_postgres::Row;
 use fluxus_postgres::types::FromSql;
+use fluxus_schema::limits::MAX_PRIORITY;
 use fluxus_schema::{ClaimId, HybridTime, Timestamp};
 use uuid::Uuid;
 
@@ -70,7 +71,9 @@ impl<'a> Columns<'a> {
     /// A priority.
     pub(crate) fn priority(&self, column: &'static str) -> Result<u8, StoreError> {
         let number: i16 = self.get(column)?;
-        u8::try_from(number).map_err(|source| self.corrupt(column, source))
+        let is_one = number <= MAX_PRIORITY;
+        let priority = u8::try_from(number).ok().filter(|_| is_one);
+        priority.ok_or_else(|| self.corrupt(column, format!("{number} is not a priority")))
     }
 
     /// A count.

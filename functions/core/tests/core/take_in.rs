@@ -44,7 +44,7 @@ async fn a_claim_that_begins_as_it_comes_in_comes_out_as_one_that_waits_for_its_
         "attributes": { "shop": "north" }, "deadline": now().plus(std::time::Duration::from_secs(900)),
     });
     let at_once = intake(claim.clone());
-    let taken = world.core.take_in(&[at_once.clone()]).await.unwrap();
+    let taken = world.core.take_in(std::slice::from_ref(&at_once)).await.unwrap();
     assert_eq!((taken[0].claim_id, taken[0].duplicate), (at_once.claim_id, false));
     assert_eq!(world.status(at_once.claim_id).await, "RUNNING");
     assert_eq!(world.queued(&["core"]).await, 0, "no message tells of it");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{Database, DatabaseError, Param, Row, Statement, Transaction};
 
-use super::{ATTEMPTS, BODIES, FAIR_TURNS, LARGER_BODIES, MIGRATION};
+use super::{ATTEMPTS, BODIES, FAIR_TURNS, FEWER_CHECKS, LARGER_BODIES, MIGRATION};
 use crate::{Depth, QueueError, QueueName, Receipt};
 
 /// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
@@ -47,6 +47,11 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
         SELECT FROM pg_tables WHERE schemaname = 'fluxus_queue' AND tablename = 'body'";
     const HAS_ATTEMPTS: &str = "
         SELECT FROM pg_class WHERE oid = to_regclass('fluxus_queue.failure')";
+    const HAS_FEWER_CHECKS: &str = "
+        SELECT WHERE NOT EXISTS (
+            SELECT FROM pg_constraint
+             WHERE conname = 'message_rank_check'
+               AND conrelid = 'fluxus_queue.message'::regclass)";
     let mut session = database.session().await?;
     let tx = session.begin().await?;
     let lock: Param<'_> = (&SETUP_LOCK, Type::INT8);
@@ -62,6 +67,7 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
         (HAS_FAIR_TURNS, FAIR_TURNS),
         (HAS_BODIES, BODIES),
         (HAS_ATTEMPTS, ATTEMPTS),
+        (HAS_FEWER_CHECKS, FEWER_CHECKS),
     ] {
         if tx.query(asked, &[]).await?.is_empty() {
             tx.batch(missing).await?;

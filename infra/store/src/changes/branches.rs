@@ -40,7 +40,7 @@ pub(super) fn insert<'a>(rows: &[&'a BranchRow]) -> Option<Statement<'a>> {
         .with(column.of(|row| row.state.as_str()), Type::TEXT_ARRAY)
         .with(column.of(|row| row.unserved.as_ref().map(Capability::as_str)), Type::TEXT_ARRAY)
         .with(column.of(|row| stored_hybrid(row.changed_at)), Type::TIMESTAMPTZ_ARRAY);
-    Some(agreeing(statement, rows.len(), first.key()))
+    Some(agreeing(statement, rows.len(), &first.key()))
 }
 
 /// Only what a step changes; a branch's place never does.
@@ -69,7 +69,7 @@ pub(super) fn update<'a>(rows: &[&'a BranchRow]) -> Option<Statement<'a>> {
         .with(column.of(|row| row.state.as_str()), Type::TEXT_ARRAY)
         .with(column.of(|row| row.unserved.as_ref().map(Capability::as_str)), Type::TEXT_ARRAY)
         .with(column.of(|row| stored_hybrid(row.changed_at)), Type::TIMESTAMPTZ_ARRAY);
-    Some(agreeing(statement, rows.len(), first.key()))
+    Some(agreeing(statement, rows.len(), &first.key()))
 }
 
 pub(super) fn delete<'a>(keys: &[&'a BranchKey]) -> Option<Statement<'a>> {

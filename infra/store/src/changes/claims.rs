@@ -80,7 +80,7 @@ pub(super) fn start_and_end<'a>(
         .with(errors, Type::TEXT_ARRAY)
         .with(causes, Type::TEXT_ARRAY)
         .with(ended, Type::TIMESTAMPTZ_ARRAY);
-    Some(agreeing(statement, changes.len(), first))
+    Some(agreeing(statement, changes.len(), &first))
 }
 
 /// Claims that go on, though they had ended. Their ends stay counted: there were so many.
@@ -107,7 +107,7 @@ pub(super) fn redrive(redrive: &[Redrive]) -> Option<Statement<'_>> {
         .with(ids, Type::UUID_ARRAY)
         .with(counts, Type::INT4_ARRAY)
         .with(times, Type::TIMESTAMPTZ_ARRAY);
-    Some(agreeing(statement, redrive.len(), first.claim_id))
+    Some(agreeing(statement, redrive.len(), &first.claim_id))
 }
 
 /// Deletes what ended claims leave behind: their timers, and where it was asked for, branches.

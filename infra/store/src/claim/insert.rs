@@ -184,7 +184,7 @@ impl Accepted {
         let first = self.intakes.first()?;
         // What cannot be written was refused by `new`.
         let statement = columns(ACCEPT, &self.intakes, &self.bodies, starts).ok()?;
-        Some(agreeing(statement, self.intakes.len(), first.claim_id))
+        Some(agreeing(statement, self.intakes.len(), &first.claim_id))
     }
 
     /// Their ids.
