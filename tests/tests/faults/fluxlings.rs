@@ -75,13 +75,16 @@ fn fluxling() -> Fluxling {
         .timeout(Duration::from_secs(20))
 }
 
-/// Is a process of the fluxlings, maybe with the core in it, until SIGTERM.
-pub async fn run(database_url: &str, with_core: bool) -> anyhow::Result<ExitCode> {
+/// Is a process of the fluxlings, until SIGTERM; with API and core in it, where there is an address to
+/// listen on.
+pub async fn run(database_url: &str, listen: Option<&str>) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let nowhere = "127.0.0.1:0".parse()?;
-    let mut options = Options::new(DatabaseChoice::Url(database_url.to_owned()), nowhere);
+    let address = listen.unwrap_or("127.0.0.1:0").parse()?;
+    let mut options = Options::new(DatabaseChoice::Url(database_url.to_owned()), address);
     options.roles = vec![Role::Fluxlings];
-    options.roles.extend(with_core.then_some(Role::Core));
+    if listen.is_some() {
+        options.roles.extend([Role::Api, Role::Core]);
+    }
     options.migrate = false;
     options.examples = false;
     options.builtin = false;

@@ -2,6 +2,7 @@
 //! of what was accepted, and somebody who answers when asked.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,8 +41,9 @@ pub type Ledger = BTreeMap<String, (usize, String)>;
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    /// Where the API is at the moment.
-    url: Arc<Mutex<String>>,
+    /// Where the API is at the moment; it may be at several places, which are asked in turn.
+    urls: Arc<Mutex<Vec<String>>>,
+    turn: Arc<AtomicUsize>,
     /// Answers that nobody should get, whatever happens to the system.
     strange: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -49,18 +51,26 @@ pub struct Client {
 impl Client {
     pub fn new(listen: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
-        let url = Arc::new(Mutex::new(format!("http://{listen}/v1")));
-        Self { http: http.expect("a client"), url, strange: Arc::default() }
+        let client = Self {
+            http: http.expect("a client"),
+            urls: Arc::default(),
+            turn: Arc::default(),
+            strange: Arc::default(),
+        };
+        client.go_to(&[listen]);
+        client
     }
 
     /// From now on, for all clones, the API is there.
-    pub fn go_to(&self, listen: &str) {
-        let mut url = self.url.lock().unwrap_or_else(PoisonError::into_inner);
-        *url = format!("http://{listen}/v1");
+    pub fn go_to(&self, listen: &[&str]) {
+        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
+        *urls = listen.iter().map(|listen| format!("http://{listen}/v1")).collect();
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}/{path}", self.url.lock().unwrap_or_else(PoisonError::into_inner))
+        let urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % urls.len();
+        format!("{}/{path}", urls[turn])
     }
 
     /// Submits a claim and gives its id; none if it is not known whether it was accepted.

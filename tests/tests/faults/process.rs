@@ -27,8 +27,9 @@ pub enum Kind {
     Api,
     Core,
     Fluxlings,
-    /// Core and fluxlings in one process, where tasks and answers go from hand to hand.
-    Both,
+    /// API, core and fluxlings in one process, where claims begin as they come in, and tasks and
+    /// answers go from hand to hand.
+    Whole,
     Rogue,
     /// The whole system of a version before this one.
     Old,
@@ -36,13 +37,13 @@ pub enum Kind {
 
 impl Kind {
     /// All that run at the same time.
-    pub const ALL: [Self; 5] = [Self::Api, Self::Core, Self::Both, Self::Fluxlings, Self::Rogue];
+    pub const ALL: [Self; 5] = [Self::Api, Self::Core, Self::Whole, Self::Fluxlings, Self::Rogue];
 
     pub fn name(self) -> String {
         match self {
             Self::Api => "api".to_owned(),
             Self::Core => "core".to_owned(),
-            Self::Both => "core-and-fluxlings".to_owned(),
+            Self::Whole => "whole".to_owned(),
             Self::Fluxlings => "fluxlings".to_owned(),
             Self::Rogue => "rogue".to_owned(),
             Self::Old => "old".to_owned(),
@@ -57,8 +58,8 @@ impl Kind {
         match self {
             Self::Api => fluxus(&["api", "--listen", listen]),
             Self::Core => fluxus(&["core"]),
-            Self::Both => {
-                ["fluxlings", database_url, "core"].into_iter().map(str::to_owned).collect()
+            Self::Whole => {
+                ["fluxlings", database_url, listen].into_iter().map(str::to_owned).collect()
             }
             Self::Fluxlings => vec!["fluxlings".to_owned(), database_url.to_owned()],
             Self::Rogue => vec!["rogue".to_owned(), database_url.to_owned()],
@@ -82,7 +83,7 @@ pub fn role(args: &[String]) -> Option<(String, Vec<String>)> {
 pub fn run(role: &str, args: &[String]) -> ExitCode {
     runtime().block_on(async {
         let ended = match role {
-            "fluxlings" => fluxlings::run(&args[0], args.len() > 1).await,
+            "fluxlings" => fluxlings::run(&args[0], args.get(1).map(String::as_str)).await,
             "rogue" => rogue::run(&args[0]).await,
             _ => {
                 let args = ["fluxus".to_owned()].into_iter().chain(args.iter().cloned());

@@ -129,7 +129,7 @@ impl Run {
             let mut process = Process::old(program, &house, &database_url, &free_address());
             process.start(0).await;
             // Claims come in, and the tables change under them.
-            client.go_to(process.listen());
+            client.go_to(&[process.listen()]);
             put_recipes(&client, &recipes).await;
             load.go_on();
             load.progress(PROGRESS).await;
@@ -138,15 +138,16 @@ impl Run {
         let two = Options { max_connections: 2, ..Options::default() };
         let database = Database::connect(server.url(), two).await.expect("Postgres answers");
         migrate(&database).await;
-        let listen = free_address();
+        let (api, whole) = (free_address(), free_address());
         let mut processes = Vec::new();
         for kind in Kind::ALL {
-            let mut process = Process::new(kind, &house, &database_url, &listen);
+            let listen = if kind == Kind::Whole { &whole } else { &api };
+            let mut process = Process::new(kind, &house, &database_url, listen);
             process.start(*draws.one_of(&CLOCKS_OFF_MS)).await;
             processes.push(process);
         }
         processes.extend(old);
-        client.go_to(&listen);
+        client.go_to(&[&api, &whole]);
         put_recipes(&client, &recipes).await;
         let server_url = watch::Sender::new(server.url().to_owned());
         let receiver = Receiver::start(server_url.subscribe(), Draws::new(!seed));
