@@ -134,8 +134,9 @@ async fn check_ledger(
         match by_key.remove(key) {
             None => wrong.push(told("was accepted and is lost")),
             Some(claim) if claim["id"] != **id => wrong.push(told("has another id")),
-            Some(claim) if claim["status"] != "SUCCEEDED" => {
-                wrong.push(told(&format!("should have succeeded: {claim}")));
+            Some(claim) if claim["status"] != recipe.end.status() => {
+                let end = recipe.end.status();
+                wrong.push(told(&format!("should have ended as {end}: {claim}")));
             }
             Some(claim) => {
                 let mut done = Vec::new();

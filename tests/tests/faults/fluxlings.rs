@@ -78,6 +78,12 @@ fn fluxling() -> Fluxling {
 /// Is a process of the fluxlings, until SIGTERM; with API and core in it, where there is an address to
 /// listen on.
 pub async fn run(database_url: &str, listen: Option<&str>) -> anyhow::Result<ExitCode> {
+    // As `fluxus serve` does, for whoever looks for what went wrong.
+    tracing_subscriber::fmt()
+        .with_env_filter("warn")
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     let mut terminate = signal(SignalKind::terminate())?;
     let address = listen.unwrap_or("127.0.0.1:0").parse()?;
     let mut options = Options::new(DatabaseChoice::Url(database_url.to_owned()), address);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::draws::Draws;
 use crate::house::House;
-use crate::recipes::{Recipe, claim};
+use crate::recipes::{End, Recipe, claim};
 
 /// Clients that submit side by side.
 const CLIENTS: u32 = 4;
@@ -93,6 +93,19 @@ impl Client {
         let answer = put.json(&recipe.put()).send().await.expect("an answer");
         let status = answer.status();
         assert!(status.is_success(), "{}: {}", recipe.name, answer.text().await.expect("text"));
+    }
+
+    /// Cancels a claim; whether that was heard.
+    async fn cancel(&self, id: &str) -> bool {
+        let post = self.http.post(self.url(&format!("claims/{id}/cancel")));
+        let Ok(answer) = post.json(&json!({})).send().await else { return false };
+        let status = answer.status().as_u16();
+        // 409: it has ended. Nothing but an earlier try of this ends it.
+        let is_heard = answer.status().is_success() || status == 409;
+        if !is_heard {
+            self.look_at("cancel a claim", status, &answer.text().await.unwrap_or_default());
+        }
+        is_heard
     }
 
     /// Answers for a task; whether that was heard.
@@ -224,6 +237,9 @@ async fn submit(mut one: Submitter) {
                 break id;
             }
         };
+        while one.recipes[which].end == End::Cancelled && !one.client.cancel(&id).await {
+            again.tick().await;
+        }
         let mut ledger = one.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.insert(key, (which, id));
         one.told.send_modify(|count| *count += 1);

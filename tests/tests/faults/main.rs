@@ -2,9 +2,9 @@
 //! that can, and an auditor who proves afterwards that nothing was lost.
 //!
 //! ```text
-//!      clients ─► api ─┐
-//!               core ──┤           proxy: slow, silent, cut
-//! core and fluxlings ──┼────────────► Postgres: killed, read-only, full, out of connections
+//! clients ─┬─► api ────┐
+//!          │   core ───┤           proxy: slow, silent, cut
+//!          └─► whole ──┼────────────► Postgres: killed, read-only, full, out of connections
 //!          fluxlings ──┤                 ▲
 //!              rogue ──┘                 └── a receiver that duplicates, delays, reorders, drops
 //! ```

@@ -1,6 +1,7 @@
 //! What the claims of a run are fulfilled by, and how each must end.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fluxus_schema::payload::INLINE_BYTES;
 use serde_json::{Value, json};
@@ -10,6 +11,9 @@ use crate::rogue::{MODES, TIMEOUT_S};
 
 /// Items of a Map.
 const ITEMS: usize = 4;
+
+/// How long claims have that are to run out of time.
+const DEADLINE: Duration = Duration::from_secs(2);
 
 /// A kind of claim.
 #[derive(Clone, Debug)]
@@ -22,12 +26,40 @@ pub struct Recipe {
     pub is_heavy: bool,
     /// Steps whose outcome may be there, once.
     pub perhaps: BTreeSet<String>,
+    pub end: End,
+}
+
+/// How claims end, whatever befalls them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Succeeded,
+    /// By their deadline.
+    TimedOut,
+    /// The client that submitted them cancels them.
+    Cancelled,
+}
+
+impl End {
+    /// The word for it in the table.
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::Succeeded => "SUCCEEDED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Cancelled => "ABORTED",
+        }
+    }
 }
 
 impl Recipe {
     fn new(name: &str, definition: Value, steps: &[&str]) -> Self {
         let steps = steps.iter().map(|step| (*step).to_owned()).collect();
-        Self { name: name.to_owned(), definition, steps, is_heavy: false, perhaps: BTreeSet::new() }
+        let (name, perhaps, end) = (name.to_owned(), BTreeSet::new(), End::Succeeded);
+        Self { name, definition, steps, is_heavy: false, perhaps, end }
+    }
+
+    /// One whose claims are ended from outside, somewhere on their way.
+    fn ending(name: &str, end: End) -> Self {
+        Self { end, ..Self::new(name, for_ever(), &[]) }
     }
 
     /// The type of its claims.
@@ -53,6 +85,8 @@ pub fn all() -> Vec<Recipe> {
         Recipe::new("retry", retry(), &["again", "after"]),
         Recipe::new("nested", nested(), &["a", "b", "c"]),
         Recipe::new("asked", asked(), &["person", "after"]),
+        Recipe::ending("late", End::TimedOut),
+        Recipe::ending("unwanted", End::Cancelled),
     ];
     let mut large = Recipe::new("large", three(), &["a", "b", "c"]);
     large.is_heavy = true;
@@ -124,6 +158,20 @@ fn wait() -> Value {
         "Wait": {"Type": "Wait", "Seconds": 1, "Next": "After"}, "After": work("after", None)}})
 }
 
+/// Works without end, in two branches; one of them waits between.
+fn for_ever() -> Value {
+    let mut resting = work("resting", Some("Rest"));
+    resting["ResultPath"] = Value::Null;
+    let mut busy = work("busy", Some("busy"));
+    busy["ResultPath"] = Value::Null;
+    busy["Parameters"]["nap_ms"] = json!(100);
+    json!({"StartAt": "Both", "States": {"Both": {
+        "Type": "Parallel", "End": true, "Branches": [
+            {"StartAt": "busy", "States": {"busy": busy}},
+            {"StartAt": "Rest", "States": {
+                "Rest": {"Type": "Wait", "Seconds": 1, "Next": "resting"}, "resting": resting}}]}}})
+}
+
 fn retry() -> Value {
     let mut again = work("again", Some("Broken"));
     again["Parameters"]["failing"] = json!(2);
@@ -174,5 +222,10 @@ pub fn claim(recipe: &Recipe, key: &str) -> Value {
         // Goes along through all states, past what is kept in their rows.
         body["ballast"] = json!("ballast ".repeat(INLINE_BYTES / 7));
     }
-    json!({"type": recipe.claim_type(), "body": body})
+    let mut claim = json!({"type": recipe.claim_type(), "body": body});
+    if recipe.end == End::TimedOut {
+        let deadline = fluxus_store::clock::now().plus(DEADLINE);
+        claim["deadline"] = json!(deadline.to_string());
+    }
+    claim
 }
