@@ -75,7 +75,7 @@ impl Core {
 }
 
 /// What a message about the claim would say.
-fn submitted(intake: &Intake) -> Item {
+pub(crate) fn submitted(intake: &Intake) -> Item {
     Item {
         receipt: Receipt("none".to_owned()),
         message: CoreMessage::ClaimSubmitted { claim_id: intake.claim_id },

@@ -205,6 +205,8 @@ impl World {
                 self.note(|| format!("`{}` registers", fluxling.manifest.name));
                 self.register(tenant, *fluxling);
             }
+            // Nobody cancels a claim that he does not know to be in.
+            Act::Stop(claim_id) if self.coming.iter().any(|one| one.claim_id == claim_id) => {}
             Act::Stop(claim_id) => self.tell(&CoreMessage::Stopped {
                 claim_id,
                 status: ClaimStatus::Aborted,

@@ -286,6 +286,7 @@ impl Ledger for Tx {
             let what = "a document is put apart, which the model does not read";
             self.world.borrow_mut().violation(what.to_owned());
         }
+        self.accept(changes).await?;
         self.redrive(changes).await?;
         self.delete_trees(changes).await?;
         self.start_and_end(changes).await?;
@@ -334,6 +335,32 @@ impl Tx {
     fn named(&self, name: &(Tenant, String)) -> Option<ClaimId> {
         let own = self.own.borrow().names.get(name).copied();
         own.or_else(|| self.world.borrow().tables.names.get(name).copied())
+    }
+
+    async fn accept(&self, changes: &Changes) -> Result<(), StoreError> {
+        if changes.accept.intakes().is_empty() {
+            return Ok(());
+        }
+        self.statement("accept claims").await?;
+        for intake in changes.accept.intakes() {
+            let id = intake.claim_id;
+            self.lock(Row::Claim(id), Mode::Exclusive).await?;
+            if self.claim(id).is_some() {
+                self.world.borrow_mut().meets("conflict of claims");
+                return Err(StoreError::Conflict { table: "claim", key: id.to_string() });
+            }
+            let mut row = intake.row();
+            let ends = changes.end.iter().any(|end| end.claim_id == id);
+            let start = changes.start.iter().find(|start| start.claim_id == id && !ends);
+            if let Some(start) = start {
+                row.status = ClaimStatus::Running;
+                row.recipe = Some(start.recipe.clone());
+                row.recipe_version = Some(start.recipe_version);
+                row.started_at = Some(start.started_at);
+            }
+            self.own.borrow_mut().claims.insert(id, Rc::new(row));
+        }
+        Ok(())
     }
 
     async fn redrive(&self, changes: &Changes) -> Result<(), StoreError> {
@@ -387,7 +414,12 @@ impl Tx {
     }
 
     async fn start_and_end(&self, changes: &Changes) -> Result<(), StoreError> {
-        let starts = changes.start.iter().map(|start| start.claim_id);
+        let accepted = |id: ClaimId| {
+            let is_it = |intake: &Intake| intake.claim_id == id;
+            changes.accept.intakes().iter().any(is_it)
+                && !changes.end.iter().any(|end| end.claim_id == id)
+        };
+        let starts = changes.start.iter().map(|start| start.claim_id).filter(|id| !accepted(*id));
         let ids = starts.chain(changes.end.iter().map(|end| end.claim_id));
         let ids: std::collections::BTreeSet<ClaimId> = ids.collect();
         if ids.is_empty() {

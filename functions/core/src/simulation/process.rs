@@ -9,6 +9,7 @@ use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{TaskToken, Timestamp};
 use fluxus_store::BranchKey;
 use fluxus_store::branch::Unserved;
+use fluxus_store::claim::{Accepted, Intake};
 
 use super::ledger::Enqueued;
 use super::locks::Row;
@@ -16,14 +17,16 @@ use super::transaction::{Tx, transient};
 use super::world::{CORE, Footing, Mutation, Shared, pause};
 use crate::Sweeps;
 use crate::at_hand::AtHand;
-use crate::batch::{Step, Stepper, Transact, deal};
+use crate::batch::{Expects, Step, Stepper, Transact, deal};
 use crate::error::CoreError;
 use crate::inbox::{Inbox, Item};
 use crate::ledger::Ledger as _;
+use crate::prepared::Loaded;
 use crate::recipes::Recipes;
 use crate::registry::Registry;
 use crate::retries::Retries;
 use crate::sweep::{OUTBOX_GRACE, answers, before, due_messages, questions};
+use crate::take_in::submitted;
 
 /// How long a batch may take before its messages come again, in milliseconds.
 const VISIBILITY: i64 = 15_000;
@@ -81,6 +84,10 @@ impl Process {
         if self.world.borrow_mut().chances(2) || self.registry.queues().is_empty() {
             self.look();
         }
+        if self.takes_in() {
+            self.take_in().await;
+            return;
+        }
         if self.footing() == Footing::Joined && self.work_joined().await.is_ok() {
             return;
         }
@@ -116,6 +123,53 @@ impl Process {
                 handled.done.iter().for_each(|receipt| world.queues.delete(receipt));
             }
         }
+    }
+
+    fn takes_in(&self) -> bool {
+        let mut world = self.world.borrow_mut();
+        let has_core = world.queues.ready(|queue| *queue == *CORE, world.now).next().is_some();
+        !world.coming.is_empty() && (!has_core || world.chances(2))
+    }
+
+    /// Takes claims in and begins them; where that fails, has them written and told of. A client whose
+    /// process dies submits its claim again.
+    async fn take_in(&self) {
+        let intakes: Vec<Intake> = {
+            let mut world = self.world.borrow_mut();
+            let at_most = 1 + world.chance.below(3);
+            world.coming.iter().take(at_most).cloned().collect()
+        };
+        let begun = self.begin(&intakes).await;
+        let mut world = self.world.borrow_mut();
+        if let Err(error) = begun {
+            world.note(|| format!("claims are written first: {error}"));
+            intakes.iter().for_each(|intake| world.take_in(intake));
+        }
+        let is_in = |one: &Intake| intakes.iter().any(|intake| intake.claim_id == one.claim_id);
+        world.coming.retain(|one| !is_in(one));
+    }
+
+    async fn begin(&self, intakes: &[Intake]) -> Result<(), CoreError> {
+        let tx = Tx::begin(&self.world);
+        tx.statement("find recipes for types of claims").await?;
+        let is_new = |intake: &&Intake| tx.claim(intake.claim_id).is_none();
+        let new: Vec<_> = intakes.iter().filter(is_new).cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let route = |intake: &Intake| {
+            let world = self.world.borrow();
+            world.tables.route(&intake.tenant, &intake.claim.claim_type).cloned()
+        };
+        let routes = new.iter().filter_map(route).collect();
+        let received = new.iter().map(Intake::row).collect();
+        let loaded = Loaded { received, routes, ..Loaded::default() };
+        let items: Vec<_> = new.iter().map(submitted).collect();
+        let (now, stepper) = (self.now(), self.stepper());
+        let mut step = stepper.settle(Expects::new(&tx, Vec::new()), &items, loaded, now).await?;
+        step.changes.accept = Accepted::new(new, &mut step.changes.payloads)?;
+        self.world.borrow_mut().meets("claim that begins as it comes in");
+        self.commit(tx, step, now).await
     }
 
     /// The queue is in the same database, so the batch is taken in the transaction.

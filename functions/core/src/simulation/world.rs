@@ -11,6 +11,7 @@ use fluxus_queue::{Outgoing, QueueName};
 use fluxus_schema::Tenant;
 use fluxus_schema::fluxling::Fluxling;
 use fluxus_schema::message::CORE_QUEUE;
+use fluxus_store::Intake;
 
 use super::chance::Chance;
 use super::fluxling::{Act, Work};
@@ -98,6 +99,8 @@ pub(super) struct World {
     pub(super) acts: BTreeMap<(i64, u64), Act>,
     pub(super) registered: Vec<(Tenant, Fluxling)>,
     pub(super) violations: Vec<String>,
+    /// Claims that clients submit to a process with core and API, until they know that they are in.
+    pub(super) coming: Vec<Intake>,
     /// Who runs.
     pub(super) running: usize,
     /// The transaction that each process began last.
@@ -128,6 +131,7 @@ impl World {
             acts: BTreeMap::new(),
             registered: Vec::new(),
             violations: Vec::new(),
+            coming: Vec::new(),
             running: 0,
             transactions: HashMap::new(),
             trace: None,

@@ -170,6 +170,11 @@ impl Accepted {
         Ok(Self { intakes, bodies })
     }
 
+    /// The claims.
+    pub fn intakes(&self) -> &[Intake] {
+        &self.intakes
+    }
+
     /// What writes them, those that start as started. It fails where one is known: who claims first,
     /// by whatever means, is the one.
     pub(crate) fn inserting<'a>(
