@@ -88,8 +88,9 @@ pub async fn begin(
         .collect())
 }
 
-/// Notes what came of the work, as JSON text. The first outcome stays. Work whose record is gone,
-/// because it was purged meanwhile, is noted as done all the same.
+/// Notes what came of the work, as JSON text. The first outcome stays, also of two in one call: work
+/// whose lease was taken over may be done twice at the same time. Work whose record is gone, because it
+/// was purged meanwhile, is noted as done all the same.
 ///
 /// # Errors
 /// [`StoreError`]; safe to try again.
@@ -100,9 +101,10 @@ pub async fn complete(
 ) -> Result<(), StoreError> {
     const COMPLETE: &str = "-- complete tasks
         INSERT INTO idempotency (token, tenant, status, outcome, lease_until, created_at)
-        SELECT token, tenant, 'DONE', outcome::json, $4, $4
-          FROM unnest($1::text[], $2::text[], $3::text[]) AS new (token, tenant, outcome)
-         ORDER BY token
+        SELECT DISTINCT ON (token) token, tenant, 'DONE', outcome::json, $4, $4
+          FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+               AS new (token, tenant, outcome, number)
+         ORDER BY token, number
             ON CONFLICT (token) DO UPDATE SET status = 'DONE', outcome = excluded.outcome
          WHERE idempotency.status = 'STARTED'";
     let tokens: Vec<_> = outcomes.iter().map(|(token, _, _)| *token).collect();

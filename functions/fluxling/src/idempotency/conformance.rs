@@ -24,6 +24,7 @@ pub async fn check(record: &dyn Idempotency, run: &str) {
     suite.an_extended_lease_holds().await;
     suite.an_outcome_is_kept_as_it_was().await;
     suite.the_first_outcome_stays().await;
+    suite.a_task_may_be_completed_twice_in_one_call().await;
     suite.a_released_task_begins_anew().await;
     suite.a_batch_keeps_its_order().await;
     suite.an_empty_batch_is_fine().await;
@@ -67,6 +68,17 @@ impl Suite<'_> {
         self.record.extend(&tokens, HOUR).await.expect("extend");
         assert_eq!(self.begin(&["extended"], HOUR).await, [Begin::InProgress]);
         assert_eq!(self.begin(&["never begun"], HOUR).await, [Begin::New]);
+    }
+
+    /// Where a lease was taken over, one worker may do a task twice at the same time.
+    async fn a_task_may_be_completed_twice_in_one_call(&self) {
+        self.begin(&["twice", "beside"], HOUR).await;
+        let outcome = |name: &str, n: u32| (self.token(name), Json::new(json!({ "n": n })));
+        let outcomes = [outcome("twice", 1), outcome("beside", 2), outcome("twice", 3)];
+        self.record.complete(&outcomes).await.expect("complete");
+        let begun = self.begin(&["twice", "beside"], HOUR).await;
+        assert!(matches!(begun[0], Begin::Done(_)), "{begun:?}");
+        assert_eq!(begun[1], Begin::Done(Json::new(json!({ "n": 2 }))));
     }
 
     async fn an_outcome_is_kept_as_it_was(&self) {
