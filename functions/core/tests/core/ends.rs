@@ -5,6 +5,7 @@ use std::time::Duration;
 use fluxus_schema::history::EventKind;
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{ClaimId, ClaimStatus, Tenant};
+use fluxus_store::audit::{Activity, audit};
 use serde_json::json;
 
 use crate::world::{Footing, World, last_task, machine, now, succeeded, task};
@@ -99,6 +100,7 @@ async fn a_claim_is_cancelled_before_it_begins() {
     assert_eq!(world.handle(submitted).await.failed, vec![]);
     assert_eq!(world.status(id).await, "ABORTED Cancelled");
     assert_eq!((world.count("branch", id).await, world.tasks("work").await.len()), (0, 0));
+    assert_eq!(audit(&world.store, Activity::UnderWay).await.unwrap(), vec![]);
 }
 
 #[tokio::test]

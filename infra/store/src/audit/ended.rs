@@ -24,14 +24,16 @@ pub(super) fn check_ends(claim: &Facts, story: &Story, note: &mut impl FnMut(Str
     }
     let ends: Vec<_> = story.events().filter(|event| event.kind.ends_execution()).collect();
     let redriven = count(EventKind::ExecutionRedriven);
-    let wanted = redriven + usize::from(claim.has_begun && status.has_ended());
+    // One that was stopped before it began ended too; one that was refused has its verdict instead.
+    let has_end = status.has_ended() && *status != ClaimStatus::Rejected;
+    let wanted = redriven + usize::from(has_end);
     if ends.len() != wanted {
         note(format!("is {status} and its execution ended {} times, not {wanted}", ends.len()));
     }
     if *status == ClaimStatus::Rejected {
         check_refusal(claim, story, note);
     }
-    let (Some(end), true) = (ends.last(), claim.has_begun && status.has_ended()) else { return };
+    let (Some(end), true) = (ends.last(), has_end) else { return };
     if Some(end.kind) != ending(*status) {
         note(format!("is {status}, and its history ends with {}", end.kind.as_str()));
     }
