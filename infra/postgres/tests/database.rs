@@ -6,7 +6,7 @@ use std::error::Error;
 
 use fluxus_postgres::types::Type;
 use fluxus_postgres::{
-    Database, DatabaseError, Listener, Notification, Options, SqlState, Statements,
+    Database, DatabaseError, Listener, Notification, Options, SqlState, Statement, Statements,
 };
 use fluxus_test_support::TestDatabase;
 
@@ -81,6 +81,33 @@ async fn a_transaction_dropped_or_rolled_back_leaves_nothing() {
     tx.execute("INSERT INTO item VALUES (2)", &[]).await.expect("a row");
     tx.rollback().await.expect("a rollback");
     assert!(session.query("SELECT FROM item", &[]).await.expect("rows").is_empty());
+}
+
+#[tokio::test]
+async fn statements_that_are_sent_with_the_commit_take_effect_together_or_not_at_all() {
+    const INSERT: &str = "INSERT INTO t SELECT count(*) + $1 FROM t";
+    let insert = |by: i64| Statement::new(INSERT).with(by, Type::INT8);
+    // One that the server refuses, and one that cannot even be sent to it.
+    let refused = || Statement::new("SELECT 1 / ($1 - 1)").with(1_i64, Type::INT8);
+    let unwritable = || Statement::new(INSERT).with("five", Type::INT8);
+    for statements in [Statements::Prepared, Statements::Unnamed] {
+        let (_test, database) = open(statements).await;
+        let mut session = database.session().await.expect("a connection");
+        session.batch("CREATE TABLE t (n bigint)").await.expect("created");
+        for bad in [refused(), unwritable()] {
+            let tx = session.begin().await.expect("a transaction");
+            let sent = tx.commit_with(&[insert(1), bad, insert(2)]).await;
+            sent.expect_err("one of them fails");
+            let left = session.query("SELECT FROM t", &[]).await.expect("rows");
+            assert!(left.is_empty(), "{statements:?}");
+        }
+        let tx = session.begin().await.expect("a transaction");
+        tx.run(&[insert(10)]).await.expect("runs");
+        tx.commit_with(&[insert(10), insert(10)]).await.expect("commits");
+        let rows = session.query("SELECT n FROM t ORDER BY n", &[]).await.expect("rows");
+        let found: Vec<i64> = rows.iter().map(|row| row.get("n")).collect();
+        assert_eq!(found, [10, 11, 12], "each sees what those before did");
+    }
 }
 
 #[tokio::test]

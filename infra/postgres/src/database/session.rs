@@ -220,16 +220,21 @@ impl Transaction<'_> {
             .zip(prepared)
             .map(|(one, known)| Box::pin(maybe_done(answer(one, known.as_ref()))))
             .collect();
-        let last = last.filter(|_| self.begun.load(Ordering::Relaxed));
-        let mut end =
-            pin!(maybe_done(OptionFuture::from(last.map(|sql| client.batch_execute(sql)))));
         self.sent.fetch_add(statements.len() as u64, Ordering::Relaxed);
         statements.iter().for_each(|_| self.session.counter.add_one());
         // The driver queues what a future asks for when it is first polled.
         let _ = futures::poll!(begin.as_mut());
+        let mut is_whole = true;
         for answer in &mut answers {
             let _ = futures::poll!(answer.as_mut());
+            // One that could not even be written down is not sent, and the server knows nothing of it:
+            // the others must not take effect without it.
+            is_whole &= !matches!(answer.as_mut().output_mut(), Some(Err(_)));
         }
+        let last = last.filter(|_| self.begun.load(Ordering::Relaxed));
+        let last = last.map(|sql| if is_whole { sql } else { "ROLLBACK" });
+        let mut end =
+            pin!(maybe_done(OptionFuture::from(last.map(|sql| client.batch_execute(sql)))));
         let _ = futures::poll!(end.as_mut());
 
         begin.as_mut().await;
