@@ -4,6 +4,7 @@
 //! A batch without large bodies costs no statement more. One with large bodies costs one more to
 //! send, and one more to receive. A body goes a minute after the last message that needed it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -38,14 +39,15 @@ struct Apart {
 
 /// Messages as they are written: what is large in them is in parts.
 #[derive(Debug)]
-pub(super) struct Written {
-    messages: Vec<Outgoing>,
+pub(super) struct Written<'m> {
+    messages: Cow<'m, [Outgoing]>,
     apart: Option<Apart>,
 }
 
-impl Written {
+impl<'m> Written<'m> {
     /// Checks that the messages can be written.
-    pub(super) fn new(messages: Vec<Outgoing>) -> Result<Self, QueueError> {
+    pub(super) fn new(messages: impl Into<Cow<'m, [Outgoing]>>) -> Result<Self, QueueError> {
+        let messages = messages.into();
         messages.iter().try_for_each(Outgoing::check)?;
         let apart = apart(&messages);
         Ok(Self { messages, apart })
@@ -112,7 +114,7 @@ fn envelope(body: &str, parts: &mut BTreeMap<PayloadHash, Payload>) -> String {
 
 /// Sends messages.
 pub(super) async fn send(database: &Database, messages: &[Outgoing]) -> Result<(), QueueError> {
-    let written = Written::new(messages.to_vec())?;
+    let written = Written::new(messages)?;
     let done = run(database, &written.sending(None)).await;
     done.map_err(QueueError::database("send messages"))
 }
@@ -123,7 +125,7 @@ pub(super) async fn answer(
     answers: &[Outgoing],
     answered: &[Receipt],
 ) -> Result<(), QueueError> {
-    let written = Written::new(answers.to_vec())?;
+    let written = Written::new(answers)?;
     let done = run(database, &written.answering(answered)).await;
     done.map_err(QueueError::database("answer messages"))
 }

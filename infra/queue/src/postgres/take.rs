@@ -18,7 +18,7 @@ use crate::{Outgoing, QueueError, QueueName, Receipt, Received};
 #[must_use = "send its statements in a transaction"]
 #[derive(Debug)]
 pub struct Leaving {
-    written: Written,
+    written: Written<'static>,
     reserved: Reserved,
 }
 
