@@ -70,6 +70,7 @@ struct Inner {
     registry: registry::Registry,
     retries: retries::Retries,
     at_hand: at_hand::AtHand,
+    relayed: sweep::Relayed,
 }
 
 impl Core {
@@ -82,8 +83,8 @@ impl Core {
         let registry = registry::Registry::new(parts.sweeps);
         registry.refresh(&parts.store, &*parts.outbound.queue()).await?;
         let (recipes, retries) = (recipes::Recipes::default(), retries::Retries::default());
-        let at_hand = at_hand::AtHand::default();
-        Ok(Self(Arc::new(Inner { parts, recipes, registry, retries, at_hand })))
+        let (at_hand, relayed) = (at_hand::AtHand::default(), sweep::Relayed::default());
+        Ok(Self(Arc::new(Inner { parts, recipes, registry, retries, at_hand, relayed })))
     }
 
     /// The queue that it takes messages from.

@@ -1,6 +1,7 @@
 //! The sweep: what nobody sends a message for.
 
 use std::ops::AddAssign;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use fluxus_queue::bounds::{MAX_DELAY, MAX_PRIORITY};
@@ -24,6 +25,10 @@ pub const MAX_SWEPT: usize = 1_000;
 /// Age at which an outbox row is taken to have lost its sender: sending takes milliseconds.
 pub(crate) const OUTBOX_GRACE: Duration = Duration::from_secs(10);
 
+/// How often a core looks at the outbox beside its batches: a task of another process that died need
+/// not wait for a sweep that comes each minute, and one statement in so long a time costs nothing.
+const RELAY_EVERY: Duration = Duration::from_secs(5);
+
 /// Error of a task whose message could not be handled.
 pub const UNDELIVERABLE: &str = "Fluxus.Undeliverable";
 
@@ -46,6 +51,20 @@ impl Sweeps {
             Self::WhenDue => Duration::ZERO,
             Self::Every(rhythm) => (rhythm * 3 / 2).min(MAX_DELAY),
         }
+    }
+}
+
+/// When this process last looked at the outbox beside its batches.
+#[derive(Debug, Default)]
+pub(crate) struct Relayed(AtomicI64);
+
+impl Relayed {
+    /// Whether to look now, which counts as having looked. A process that starts does: one that died
+    /// may be why it was started.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let earlier = before(now, RELAY_EVERY).as_millis();
+        let look = |last| (last <= earlier).then_some(now.as_millis());
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, look).is_ok()
     }
 }
 
@@ -115,6 +134,19 @@ impl Core {
                 return Ok(all);
             }
         }
+    }
+
+    /// Sends what died in the outbox, unless this process looked a moment ago: for a core that is swept
+    /// by a schedule, beside its batches.
+    ///
+    /// # Errors
+    /// [`CoreError`]; the next sweep sends it.
+    pub async fn relay_in_turn(&self) -> Result<usize, CoreError> {
+        let now = clock::now();
+        if !self.0.relayed.is_due(now) {
+            return Ok(0);
+        }
+        Ok(self.outbound().relay(now, before(now, OUTBOX_GRACE), MAX_SWEPT).await?)
     }
 
     /// Makes the history partitions of the coming days, and forgets finished tasks that no message

@@ -102,6 +102,32 @@ async fn what_is_not_done_in_time_comes_again() {
 }
 
 #[tokio::test]
+async fn what_a_dead_process_left_in_the_outbox_is_sent_with_the_next_batch() {
+    let world = World::new(Footing::Scheduled, &["work"]).await;
+    let claim_id = world.submit("order", json!({})).await;
+    let died = async |age: &str| {
+        let sql = format!(
+            "INSERT INTO outbox (tenant, claim_id, queue, body, delay_ms, created_at)
+             VALUES ('default', $1, 'work', '{{}}', 0, now() - interval '{age}')"
+        );
+        let session = world.database.session().await.unwrap();
+        session.query(&sql, &[(&claim_id.0, Type::UUID)]).await.unwrap();
+    };
+    let invoked = async || {
+        let nothing = handle_batch(&world.core, batch(&[]), None, Instant::now() + TIME).await;
+        assert_eq!(nothing.batch_item_failures.len(), 0);
+        (world.queued(&["work"]).await, world.total("outbox").await)
+    };
+    died("1 minute").await;
+    // Its sender may be about to send it.
+    died("1 second").await;
+    assert_eq!(invoked().await, (1, 1));
+    // This process looked a moment ago.
+    died("1 minute").await;
+    assert_eq!(invoked().await, (1, 2));
+}
+
+#[tokio::test]
 async fn the_sample_events_are_handled() {
     let world = World::new(Footing::Scheduled, &["work"]).await;
     let function = function(&world);
