@@ -82,6 +82,11 @@ impl AtHand {
         branches
     }
 
+    /// Has nothing at hand any more.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Keeps rows that were committed, of branches that wait.
     pub(crate) fn keep(&self, rows: impl Iterator<Item = BranchRow>, waits: Vec<Waits>) {
         let mut waits: HashMap<BranchKey, Waits> =

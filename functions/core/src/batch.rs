@@ -140,6 +140,7 @@ impl Core {
             queue.wake([self.core_queue()]);
         }
         self.committed(enqueued, told).await;
+        self.refresh_in_turn().await;
         Ok(Next::Handled)
     }
 
@@ -193,9 +194,18 @@ impl Core {
         if !ended.is_empty() {
             (self.0.parts.on_ended)(ended);
         }
+    }
+
+    /// Looks at the fluxlings again where that is due: between batches, with nobody waiting for it.
+    async fn refresh_in_turn(&self) {
         if self.0.registry.is_stale() {
             self.refresh_registry().await;
         }
+    }
+
+    /// Has all branches read again: too many of those at hand are not as they were left.
+    pub(crate) fn forget_at_hand(&self) {
+        self.0.at_hand.forget();
     }
 
     async fn agree_on_time(&self) -> Result<(), CoreError> {
@@ -225,6 +235,7 @@ impl Transact for Core {
         let (enqueued, told) = self.commit(tx, step, &receipts, now).await?;
         drop(session);
         self.committed(enqueued, told).await;
+        self.refresh_in_turn().await;
         Ok(())
     }
 }
@@ -337,10 +348,10 @@ impl Stepper<'_> {
             let keys: HashSet<BranchKey> = at_hand.iter().map(|one| one.row.key()).collect();
             needs.branches.retain(|key| !keys.contains(key));
         }
-        let left = left(&at_hand);
-        // Before all others that the transaction makes: they rely on its locks. Where there are none
-        // but those that go with the commit, it goes with them too.
-        let mut expects = Expects::new(ledger, left);
+        // Before all others about branches that the transaction makes: they rely on its locks. Claims
+        // come first, as in every batch, so that no two wait for each other. Where there are no
+        // statements but those that go with the commit, it goes with them too.
+        let mut expects = Expects::new(ledger, left(&at_hand));
         let mut loaded = Loaded::default();
         let ids: Vec<_> = needs.claims.iter().copied().collect();
         let lock_claims = async {
@@ -359,11 +370,11 @@ impl Stepper<'_> {
         if needs.trees.is_empty() {
             // No message is about a claim's beginning and its branches at once, so they are sent
             // together.
-            let locked = futures::try_join!(expect, lock_claims, lock_branches)?;
-            ((), (loaded.received, loaded.routes), loaded.branches) = locked;
+            let locked = futures::try_join!(lock_claims, expect, lock_branches)?;
+            ((loaded.received, loaded.routes), (), loaded.branches) = locked;
         } else {
             // Claims before branches: what another batch has just begun is then seen to have begun.
-            ((), (loaded.received, loaded.routes)) = futures::try_join!(expect, lock_claims)?;
+            ((loaded.received, loaded.routes), ()) = futures::try_join!(lock_claims, expect)?;
             loaded.branches = lock_branches.await?;
         }
         if !needs.trees.is_empty() {
@@ -385,16 +396,16 @@ impl Stepper<'_> {
         &self,
         mut expects: Expects<'_, L>,
         items: &[Item],
-        mut loaded: Loaded,
+        loaded: Loaded,
         now: Timestamp,
     ) -> Result<Step, CoreError> {
         let ledger = expects.ledger;
-        load_recipes(ledger, self.recipes, &mut loaded).await?;
-        let prepared = prepare(self.recipes, loaded, now)?;
+        let definitions = load_recipes(ledger, self.recipes, &loaded).await?;
+        let prepared = prepare(self.recipes, &definitions, loaded, now)?;
         let peers = |tenant: &_| self.registry.peers(tenant);
         let limits = (self.rides, self.begin_at_most);
         let mut planner = Planner::new(&prepared, self.retries, peers, now, limits);
-        items.iter().for_each(|item| planner.apply(item));
+        planner.apply_all(items);
         let wanted = planner.wanted(items);
         if !wanted.is_empty() {
             expects.made().await?;

@@ -102,8 +102,21 @@ impl<'a> Planner<'a> {
         Self { runs, peers: by_tenant, retries, answered: Vec::new(), now, rides }
     }
 
+    /// Deals with messages in their order; but a claim that was stopped does not begin, though both came
+    /// at once.
+    pub(crate) fn apply_all(&mut self, items: &[Item]) {
+        let is_stop = |item: &&Item| matches!(item.message, CoreMessage::Stopped { .. });
+        for item in items.iter().filter(is_stop) {
+            let run = item.claim_id().and_then(|id| self.runs.get(&id));
+            if run.is_some_and(Run::is_unbegun) {
+                self.apply(item);
+            }
+        }
+        items.iter().for_each(|item| self.apply(item));
+    }
+
     /// Deals with one message. What does not fit any more is passed over: it was dealt with.
-    pub(crate) fn apply(&mut self, item: &Item) {
+    fn apply(&mut self, item: &Item) {
         let now = self.now;
         let Some(run) = item.claim_id().and_then(|id| self.runs.get_mut(&id)) else {
             tracing::debug!(message = ?item.message, "nothing waits for this any more");
@@ -272,6 +285,10 @@ impl<'a> Planner<'a> {
 type Applied = Result<Option<Answered>, fluxus_machine::Rejected>;
 
 impl Run<'_> {
+    fn is_unbegun(&self) -> bool {
+        self.subject.received.is_some() && !self.submitted
+    }
+
     fn submit(&mut self, now: Timestamp) {
         let Some((_, verdict)) = &self.subject.received else { return };
         if self.submitted || self.end.is_some() {
@@ -347,7 +364,7 @@ impl Run<'_> {
     }
 
     fn stop(&mut self, status: ClaimStatus, failure: Failure, now: Timestamp) -> Applied {
-        if self.subject.received.is_some() && !self.submitted {
+        if self.is_unbegun() {
             self.end = self.end.take().or(Some((status, failure)));
             return Ok(None);
         }

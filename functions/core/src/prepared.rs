@@ -16,7 +16,7 @@ use crate::error::CoreError;
 use crate::evaluate::{Verdict, evaluate};
 use crate::ledger::Ledger;
 use crate::nested::Start;
-use crate::recipes::{Recipes, Version};
+use crate::recipes::{Definitions, Recipes, Version};
 
 /// What was read from the store.
 #[derive(Default)]
@@ -103,12 +103,12 @@ impl Subject {
 /// Everything of a batch, by claim.
 pub(crate) type Prepared = BTreeMap<ClaimId, Subject>;
 
-/// Compiles the recipes that are needed and not at hand; at most one statement.
+/// The recipes that what was loaded needs, compiled; at most one statement.
 pub(crate) async fn load_recipes(
     ledger: &impl Ledger,
     recipes: &Recipes,
-    loaded: &mut Loaded,
-) -> Result<(), CoreError> {
+    loaded: &Loaded,
+) -> Result<Definitions, CoreError> {
     let live = loaded.routes.iter().filter_map(|route| {
         let (recipe, version) = route.recipe.clone()?;
         Some((route.tenant.clone(), recipe, version))
@@ -118,23 +118,7 @@ pub(crate) async fn load_recipes(
         Some((claim.tenant.clone(), origin.recipe.clone(), origin.version))
     });
     let begun = loaded.branches.iter().chain(&loaded.kept).map(|branch| version(&branch.claim));
-    let mut missing: Vec<Version> = live
-        .chain(named)
-        .chain(begun)
-        .filter(|version| recipes.definition(version).is_none())
-        .collect();
-    missing.sort();
-    missing.dedup();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    for found in ledger.definitions(&missing).await? {
-        let name = (found.tenant, found.name, found.version);
-        if let Err(reason) = recipes.compile(name.clone(), &found.definition) {
-            tracing::error!(recipe = %name.1, version = name.2, reason, "cannot use a stored recipe");
-        }
-    }
-    Ok(())
+    recipes.definitions(ledger, live.chain(named).chain(begun).collect()).await
 }
 
 fn version(claim: &ClaimContext) -> Version {
@@ -144,12 +128,13 @@ fn version(claim: &ClaimContext) -> Version {
 /// Puts what was loaded together, by claim.
 pub(crate) fn prepare(
     recipes: &Recipes,
+    definitions: &Definitions,
     loaded: Loaded,
     now: Timestamp,
 ) -> Result<Prepared, CoreError> {
     let mut prepared = Prepared::new();
     for claim in loaded.received {
-        let subject = received(recipes, claim, &loaded.routes, now)?;
+        let subject = received((recipes, definitions), claim, &loaded.routes, now)?;
         prepared.insert(subject.claim_id, subject);
     }
     for LoadedBranch { row, claim } in loaded.branches {
@@ -161,7 +146,7 @@ pub(crate) fn prepare(
             subject.branches.push((row, branch));
             continue;
         }
-        let definition = recipes.definition(&version(&claim)).ok_or_else(|| {
+        let definition = definitions.get(&version(&claim)).cloned().ok_or_else(|| {
             let (recipe, version) = (claim.recipe.clone(), claim.recipe_version);
             CoreError::RecipeGone { recipe, version }
         })?;
@@ -180,7 +165,7 @@ pub(crate) fn prepare(
             continue;
         }
         let failed = [ClaimStatus::Failed, ClaimStatus::TimedOut, ClaimStatus::Aborted];
-        let definition = recipes.definition(&version(&claim));
+        let definition = definitions.get(&version(&claim)).cloned();
         let (true, Some(definition)) = (failed.contains(&claim.status), definition) else {
             continue;
         };
@@ -212,7 +197,7 @@ pub(crate) fn read(row: &BranchRow) -> Result<Branch, CoreError> {
 }
 
 fn received(
-    recipes: &Recipes,
+    (recipes, definitions): (&Recipes, &Definitions),
     claim: ClaimRow,
     routes: &[TypeRoute],
     now: Timestamp,
@@ -222,7 +207,7 @@ fn received(
         |route: &&TypeRoute| route.tenant == claim.tenant && route.claim_type == claim.claim_type;
     let route = routes.iter().find(is_its);
     let verdict = evaluate(recipes, &claim, &body, route, |recipe, version| {
-        recipes.definition(&(claim.tenant.clone(), recipe.clone(), version))
+        definitions.get(&(claim.tenant.clone(), recipe.clone(), version)).cloned()
     });
     let (recipe, definition) = match &verdict {
         Verdict::Accepted { recipe, version, definition } => {

@@ -40,7 +40,8 @@ struct Picture {
     peers: HashMap<Tenant, Vec<Peer>>,
     /// Answers that the store does not know of.
     answers: HashMap<(Tenant, FluxlingName), Answers>,
-    seen_at: Option<Instant>,
+    /// When somebody last looked, or began to.
+    looked_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -93,9 +94,15 @@ impl Registry {
         }
     }
 
-    /// Whether it is time to look again.
+    /// Whether it is time to look again. Who is told so looks: nobody else is, for as long again.
     pub(crate) fn is_stale(&self) -> bool {
-        self.picture().seen_at.is_none_or(|seen| seen.elapsed() >= self.refresh_after)
+        let mut picture = self.picture();
+        let is_fresh =
+            picture.looked_at.is_some_and(|looked| looked.elapsed() < self.refresh_after);
+        if !is_fresh {
+            picture.looked_at = Some(Instant::now());
+        }
+        !is_fresh
     }
 
     /// Tells the store what it does not know of, and looks at everything again.
@@ -132,7 +139,7 @@ impl Registry {
         }
         let mut picture = self.picture();
         picture.peers = peers;
-        picture.seen_at = Some(Instant::now());
+        picture.looked_at = Some(Instant::now());
     }
 
     /// The queues of all who are registered, each once.

@@ -99,8 +99,13 @@ async fn work_joined(core: &Core, queue: &PostgresQueue, shutdown: &Cancellation
                     pause(backoff(), shutdown).await;
                 }
             }
-            // Somebody was quicker. What was at hand is not any more, so the branches are read now.
-            Err(error) if error.is_conflict() && failures == 1 => {}
+            // Somebody was quicker. What was at hand is not any more, so those branches are read now;
+            // and where others at hand were stale too, all of them.
+            Err(error) if error.is_conflict() && failures < PERSISTENT => {
+                if failures > 1 {
+                    core.forget_at_hand();
+                }
+            }
             Err(error) => {
                 tracing::debug!(error = chain(&error), "receiving the batch that failed");
                 // What was handed over in this process has to be received as well.

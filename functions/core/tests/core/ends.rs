@@ -129,12 +129,20 @@ async fn a_claim_is_cancelled_while_it_waits() {
 }
 
 #[tokio::test]
-async fn a_claim_that_begins_and_is_cancelled_in_one_batch_gives_out_no_task() {
+async fn a_claim_that_comes_and_is_cancelled_in_one_batch_does_not_begin() {
     let world = World::new(Footing::Joined, &["work"]).await;
     world.recipe("order", machine(json!({ "Do": task(json!({ "End": true })) }))).await;
-    let id = world.submit("order", json!({})).await;
-    world.send(&cancel(id)).await;
-    assert_eq!(world.settle().await, 2);
-    assert_eq!(world.status(id).await, "ABORTED Cancelled");
+    world.recipe("moment", machine(json!({ "Do": { "Type": "Pass", "End": true } }))).await;
+    let ids = [world.submit("order", json!({})).await, world.submit("moment", json!({})).await];
+    for id in ids {
+        world.send(&cancel(id)).await;
+    }
+    assert_eq!(world.settle().await, 4);
+    for id in ids {
+        assert_eq!(world.status(id).await, "ABORTED Cancelled");
+        let kinds: Vec<_> = world.history(id).await.into_iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::ExecutionAborted]);
+    }
     assert_eq!(world.tasks("work").await.len(), 0);
+    assert_eq!(audit(&world.store, Activity::UnderWay).await.unwrap(), vec![]);
 }
