@@ -226,6 +226,35 @@ async fn tables_of_an_older_version_get_room_for_larger_bodies() {
 }
 
 #[tokio::test]
+async fn setup_gives_way_to_those_who_work_on_the_tables() {
+    const WAITS: &str = "SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let test = fluxus_test_support::database().await;
+    let database = Database::connect(test.url(), Options::default()).await.expect("a database");
+    let session = database.session().await.expect("a session");
+    session.batch(include_str!("../src/postgres/migration.sql")).await.expect("old tables");
+    // A backup reads the table, for long.
+    let mut reading = database.session().await.expect("a session");
+    let reader = reading.begin().await.expect("begin");
+    reader.batch("SELECT FROM fluxus_queue.message").await.expect("read");
+    let setup = tokio::spawn({
+        let database = database.clone();
+        async move { PostgresQueue::setup(&database).await }
+    });
+    while session.query(WAITS, &[]).await.expect("look").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Whoever comes now waits behind the setup, until it gives way.
+    let insert = "INSERT INTO fluxus_queue.message (visible_at, sent_at, queue, body)
+        VALUES (now(), now(), 'work', '{}')";
+    let inserted = tokio::time::timeout(Duration::from_secs(60), session.batch(insert)).await;
+    inserted.expect("the setup gives way").expect("insert");
+    assert!(!setup.is_finished(), "it tries on");
+    reader.commit().await.expect("commit");
+    setup.await.expect("no panic").expect("setup");
+}
+
+#[tokio::test]
 async fn what_is_large_in_messages_is_stored_once_and_goes_after_them() {
     let (_test, queue, database) = support::queue().await;
     let list = "x".repeat(2_000_000);

@@ -3,13 +3,25 @@
 use std::time::Duration;
 
 use fluxus_postgres::types::Type;
-use fluxus_postgres::{Database, DatabaseError, Param, Row, Statement, Transaction};
+use fluxus_postgres::{Database, DatabaseError, Param, Row, SqlState, Statement, Transaction};
+use tokio::time::Instant;
 
 use super::{ATTEMPTS, BODIES, FAIR_TURNS, FEWER_CHECKS, LARGER_BODIES, MIGRATION};
 use crate::{Depth, QueueError, QueueName, Receipt};
 
 /// Any number that no other user of advisory locks picks: "fluxqueu" in ASCII.
 const SETUP_LOCK: i64 = 0x666c_7578_7175_6575;
+
+/// How long the setup waits for a lock, with whoever needs the queues after it waiting too. Short
+/// beside what a client notices.
+const LOCK_WAIT: Duration = Duration::from_millis(200);
+
+/// Pause before the next try: those who waited behind the last one are through by then.
+const LOCK_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long the setup is tried. Whoever holds a lock for longer has forgotten a transaction, and should
+/// be looked for in `pg_stat_activity`.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Deletes messages whose receipt is still good.
 pub(super) const DELETE: &str = "
@@ -34,7 +46,29 @@ pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// Creates the queues' tables, or adds what they lack. Safe while others work on them: where it cannot
+/// have a lock at once it gives way to those who wait behind it, and tries again.
 pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match set_up(database).await {
+            Err(error) if is_contention(&error) && Instant::now() < until => {
+                tracing::info!("somebody holds a lock that the queues' tables need; trying again");
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether others held what a statement needed.
+fn is_contention(error: &DatabaseError) -> bool {
+    let codes = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    error.code().is_some_and(|code| codes.contains(code))
+}
+
+/// Does it in one transaction, so that it is done wholly or not at all.
+async fn set_up(database: &Database) -> Result<(), DatabaseError> {
     const HAS_LARGER_BODIES: &str = "
         SELECT FROM pg_constraint
          WHERE conname = 'message_body_check'
@@ -61,7 +95,8 @@ pub(super) async fn setup(database: &Database) -> Result<(), DatabaseError> {
         tx.batch(MIGRATION).await?;
         return tx.commit().await;
     }
-    // Each waits for whoever writes, so only where it is missing.
+    // Each waits for whoever writes, so only where it is missing; not one setup for the other.
+    tx.batch(&format!("SET LOCAL lock_timeout = {}", LOCK_WAIT.as_millis())).await?;
     for (asked, missing) in [
         (HAS_LARGER_BODIES, LARGER_BODIES),
         (HAS_FAIR_TURNS, FAIR_TURNS),
