@@ -194,10 +194,18 @@ impl Writer {
                 }
             }
         }
-        match self.write(rows).await {
+        let mut answers = match self.write(rows).await {
             Ok(inserted) => inserted.into_iter().map(Ok).collect(),
             Err(error) => self.one_by_one(rows, error).await,
+        };
+        // An id is made for its claim. One that is known by it was written by a try before this one,
+        // whose answer was lost with its connection.
+        for (row, answer) in rows.iter().zip(&mut answers) {
+            if let Ok(inserted) = answer {
+                inserted.duplicate &= inserted.claim_id != row.claim_id;
+            }
         }
+        answers
     }
 
     async fn one_by_one(
@@ -275,9 +283,9 @@ fn count_new(inserted: &[Inserted]) {
 }
 
 impl WriteError {
-    /// Whether everything else would fail as well: no connection, or none left.
+    /// Whether everything else would fail as well.
     fn is_outage(&self) -> bool {
-        self.database().is_some_and(|error| error.is_transient() && error.code().is_none())
+        self.database().is_some_and(DatabaseError::is_outage)
     }
 
     fn refusal(self) -> Refusal {

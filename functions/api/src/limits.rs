@@ -49,6 +49,10 @@ pub const MAX_INTAKE_QUEUE: usize = 4096;
 /// Most requests that wait for a claim's end. One query asks for all of them.
 pub const MAX_WAITING: usize = 10_000;
 
+/// The largest claim that is kept while it is waited for, in bytes of JSON: what is larger is read again
+/// at its end. All that are waited for together take 640 MiB at most, and as a rule a few.
+pub const MAX_KEPT_BYTES: usize = 64 * 1024;
+
 /// How often ends are looked for when nothing announced one: catches a lost notification.
 pub const FALLBACK_POLL: Duration = Duration::from_secs(1);
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::limits::MAX_KEPT_BYTES;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -72,8 +73,10 @@ pub(crate) async fn submit(
     about_claim(claim_id);
     let wait = headers::wait(&headers, app.limits().max_wait);
     // Before the claim is written, so that its end cannot be missed.
-    let registered =
-        wait.and_then(|_| app.waiters().register(claim_id, Some(submission::submitted(&intake))));
+    let registered = wait.and_then(|_| {
+        let kept = (bytes <= MAX_KEPT_BYTES).then(|| submission::submitted(&intake));
+        app.waiters().register(claim_id, kept)
+    });
     let inserted = app.intake().submit(intake, bytes).await?;
     let submitted = Submitted {
         claim_id: inserted.claim_id,

@@ -73,6 +73,18 @@ impl DatabaseError {
         }
     }
 
+    /// Whether any other statement would fail as well for now: there is no connection, or none left, or
+    /// the server takes no writes.
+    pub fn is_outage(&self) -> bool {
+        let Some(code) = self.code() else { return self.is_transient() };
+        let of_one = [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::LOCK_NOT_AVAILABLE,
+        ];
+        is_transient_code(code) && !of_one.contains(code)
+    }
+
     /// The server's error code, where the server answered with one.
     pub fn code(&self) -> Option<&SqlState> {
         self.server_error().map(DbError::code)
