@@ -155,12 +155,20 @@ impl Parts {
         queue: &PostgresQueue,
         app: Option<App>,
     ) -> anyhow::Result<()> {
+        let notify = notifier(&postgres.work);
         let on_ended: OnEnded = match &app {
             Some(app) => {
-                let waiters = app.waiters().clone();
-                Arc::new(move |ended| waiters.tell(ended))
+                let (waiters, others) = (app.waiters().clone(), self.presence.others());
+                Arc::new(move |ended| {
+                    waiters.tell(ended);
+                    // Somebody may wait at the API of another process. It is told that claims ended,
+                    // not which.
+                    if others.are_there() {
+                        notify(Vec::new());
+                    }
+                })
             }
-            None => notifier(&postgres.work),
+            None => notify,
         };
         let core = Core::start(fluxus_core::Parts {
             store: self.store.clone(),

@@ -5,6 +5,8 @@
 //! shorter would fail for nothing. So every system holds an advisory lock while it lives. One that
 //! finds nobody else frees what the dead one held, and goes on at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -33,10 +35,24 @@ const LEASES_OF_LAST: Duration = Duration::from_secs(60 * 60);
 /// process that starts may take this one for dead.
 const RENEW_EVERY: Duration = Duration::from_millis(500);
 
+/// How often to look whether other processes are there, in looks at the lock: every two seconds.
+const LOOKS_A_COUNT: u32 = 4;
+
 /// Says that a system works on the database, until dropped.
 pub(crate) struct Presence {
     /// Holds the session that the lock is of.
     keeping: JoinHandle<()>,
+    others: Others,
+}
+
+/// Whether other processes work on the same database, as it was found a moment ago. Clones are one.
+#[derive(Clone)]
+pub(crate) struct Others(Arc<AtomicBool>);
+
+impl Others {
+    pub(crate) fn are_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Presence {
@@ -66,18 +82,31 @@ impl Presence {
             }
         };
         announced.await.context("take over from the last run")?;
-        Ok(Self { keeping: tokio::spawn(keep(database.clone(), session)) })
+        let others = Others(Arc::new(AtomicBool::new(true)));
+        let keeping = tokio::spawn(keep(database.clone(), session, others.clone()));
+        Ok(Self { keeping, others })
+    }
+
+    /// Who else is there.
+    pub(crate) fn others(&self) -> Others {
+        self.others.clone()
     }
 }
 
 /// Holds the lock, and takes it again where it went with its connection: when Postgres restarts,
-/// nobody is to be taken for dead who is not.
-async fn keep(database: Database, mut session: Session) {
+/// nobody is to be taken for dead who is not. Counts those who hold it, now and then.
+async fn keep(database: Database, mut session: Session, others: Others) {
     let mut looks = tokio::time::interval(RENEW_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for look in 0_u32.. {
         looks.tick().await;
         if !session.is_closed() {
+            if look.is_multiple_of(LOOKS_A_COUNT) {
+                match has_others(&session).await {
+                    Ok(found) => others.0.store(found, Ordering::Relaxed),
+                    Err(error) => tracing::debug!(%error, "cannot look for other processes"),
+                }
+            }
             continue;
         }
         let again = async {
@@ -107,6 +136,18 @@ async fn is_alone(session: &Session) -> Result<bool, DatabaseError> {
         }
     }
     Ok(false)
+}
+
+/// Whether more than this process hold the lock.
+async fn has_others(session: &Session) -> Result<bool, DatabaseError> {
+    // A key of 64 bits is shown in two halves, with the third number 1.
+    const COUNT: &str = "-- look for other processes
+        SELECT count(*) > 1 AS found FROM pg_locks
+         WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND classid::bigint << 32 | objid::bigint = $1";
+    let rows = session.query(COUNT, &[(&KEY, Type::INT8)]).await?;
+    Ok(rows.iter().any(|row| row.get("found")))
 }
 
 async fn lock(session: &Session, sql: &str) -> Result<(), DatabaseError> {
