@@ -11,13 +11,13 @@ use fluxus_local::{
     ApiKeys, Auth, DatabaseChoice, ListenError, Options, Progress, StoreIdempotency, System,
     migrate,
 };
-use fluxus_postgres::{Database, Options as PoolOptions};
+use fluxus_postgres::{Database, Listener, Notification, Options as PoolOptions};
 use fluxus_queue::{Outgoing, PostgresQueue, PostgresQueueOptions, Queue as _, QueueName};
-use fluxus_schema::message::INGEST_QUEUE;
+use fluxus_schema::message::{CLAIM_ENDED_CHANNEL, INGEST_QUEUE};
 use fluxus_store::Store;
 use serde_json::{Value, json};
 
-use support::{Client, claim, database, options};
+use support::{Client, PATIENCE, claim, database, options};
 
 #[tokio::test]
 async fn migrating_twice_applies_nothing_the_second_time() {
@@ -152,6 +152,22 @@ async fn keys_are_asked_for_where_there_are_any() {
     let claim: Value = answer.json().await.expect("JSON");
     assert_eq!(claim["status"], "SUCCEEDED", "{claim}");
     system.shutdown().await.expect("stops");
+}
+
+#[tokio::test]
+async fn ends_are_told_to_the_api_of_another_process() {
+    let database = database().await;
+    let pool = Database::connect(database.url(), PoolOptions::default()).await.expect("connects");
+    let one = System::start(options(&database)).await.expect("starts");
+    let other = System::start(options(&database)).await.expect("starts");
+    let mut told = Listener::listen(&pool, &[CLAIM_ENDED_CHANNEL]).await.expect("listens");
+    let id = Client::new(&one).submit(&claim("order-saga", |_| {})).await;
+    let heard = tokio::time::timeout(PATIENCE, told.recv()).await.expect("is told");
+    assert!(matches!(heard, Notification::Received { .. }), "{heard:?}");
+    assert_eq!(Client::new(&other).ended(&id).await["status"], "SUCCEEDED");
+    for system in [one, other] {
+        system.shutdown().await.expect("stops");
+    }
 }
 
 /// Whoever waits for a claim is told of its end by the core, without a look at the table.

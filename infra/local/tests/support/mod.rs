@@ -13,7 +13,7 @@ use serde_json::Value;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a claim may take. They take a second or two; the rest is for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A migrated database.
 pub async fn database() -> TestDatabase {
