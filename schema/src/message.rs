@@ -154,6 +154,10 @@ pub enum CoreMessage {
         /// What happened, in words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
+        /// How often the claim had been redriven when this was asked for. Once it was redriven
+        /// again, the message comes too late. None where it is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        redrive_count: Option<u32>,
     },
 }
 

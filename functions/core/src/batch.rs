@@ -1,15 +1,17 @@
 //! A batch: load, step, save, send; one transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fluxus_queue::{PostgresQueue, Receipt, Received, Taken};
-use fluxus_schema::{ClaimStatus, FluxlingName, Timestamp};
+use fluxus_schema::{ClaimId, ClaimStatus, FluxlingName, Timestamp};
 use fluxus_store::branch::Left;
 use fluxus_store::changes::Outcome;
 use fluxus_store::{
-    BranchKey, Changes, Enqueued, LoadedBranch, Message, Outbound, Transaction, branch, changes,
+    BranchKey, Changes, ClaimContext, Enqueued, LoadedBranch, Message, Outbound, Transaction,
+    branch, changes,
 };
 use futures::FutureExt as _;
 use tokio::time::Instant;
@@ -22,7 +24,7 @@ use crate::inbox::{Inbox, Item, needs};
 use crate::ledger::{Joint, Ledger};
 use crate::measure;
 use crate::nested;
-use crate::planner::{BEGIN_AT_MOST, Plan, Planner};
+use crate::planner::{BEGIN_AT_MOST, Plan, Planner, missing};
 use crate::prepared::{Loaded, load_recipes, prepare};
 use crate::recipes::Recipes;
 use crate::registry::{Answered, Registry};
@@ -411,6 +413,10 @@ impl Stepper<'_> {
             expects.made().await?;
             let taken = ledger.take_pending(&wanted).await?;
             planner.begin(&taken)?;
+            let missing = missing(wanted, &taken);
+            if !missing.is_empty() {
+                planner.ask_again(ledger.still_pending(missing).await?);
+            }
         }
         let starts = planner.starts();
         if !starts.is_empty() {
@@ -457,6 +463,9 @@ impl<'a, L: Ledger> Expects<'a, L> {
 /// Locks branches that others began below these while this batch waited for locks: a statement
 /// does not see what was inserted after it began. Whoever is to be aborted must be at hand, or it
 /// would run on without a parent.
+///
+/// Claims are read again with them: one may have ended and been redriven during that wait, and nobody
+/// can do either while its branches are locked.
 async fn lock_newcomers(
     ledger: &impl Ledger,
     trees: &[BranchKey],
@@ -465,6 +474,13 @@ async fn lock_newcomers(
     loop {
         let keys: HashSet<_> = known.iter().map(|loaded| loaded.row.key()).collect();
         let mut all = ledger.lock_branches(&[], trees).await?;
+        let claims: HashMap<ClaimId, Arc<ClaimContext>> =
+            all.iter().map(|one| (one.claim.claim_id, one.claim.clone())).collect();
+        for one in known.iter_mut() {
+            if let Some(claim) = claims.get(&one.claim.claim_id) {
+                one.claim = claim.clone();
+            }
+        }
         all.retain(|loaded| !keys.contains(&loaded.row.key()));
         if all.is_empty() {
             return Ok(());

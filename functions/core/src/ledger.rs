@@ -39,6 +39,9 @@ pub(crate) trait Ledger {
     /// See [`branch::take_pending`].
     async fn take_pending(&self, wanted: &[Pending]) -> Result<Vec<BranchRow>, StoreError>;
 
+    /// See [`branch::still_pending`].
+    async fn still_pending(&self, wanted: Vec<Pending>) -> Result<Vec<Pending>, StoreError>;
+
     /// See [`recipe::for_claims`].
     async fn routes(&self, ids: &[ClaimId]) -> Result<Vec<TypeRoute>, StoreError>;
 
@@ -102,6 +105,10 @@ impl Ledger for Joint<'_> {
 
     async fn take_pending(&self, wanted: &[Pending]) -> Result<Vec<BranchRow>, StoreError> {
         branch::take_pending(self.tx, wanted).await
+    }
+
+    async fn still_pending(&self, wanted: Vec<Pending>) -> Result<Vec<Pending>, StoreError> {
+        branch::still_pending(self.tx, wanted).await
     }
 
     async fn routes(&self, ids: &[ClaimId]) -> Result<Vec<TypeRoute>, StoreError> {

@@ -352,6 +352,7 @@ impl<'a> Out<'a> {
                 status: ClaimStatus::TimedOut,
                 error: Some("States.Timeout".to_owned()),
                 cause: Some(format!("The claim had not ended by {due}")),
+                redrive_count: Some(subject.context.redrive_count),
             };
             let delay = due.since(self.now);
             if self.is_near(delay) {
@@ -417,7 +418,7 @@ impl<'a> Out<'a> {
         self.message(subject, &message, Duration::ZERO)
     }
 
-    fn message(
+    pub(crate) fn message(
         &mut self,
         subject: &Subject,
         message: &CoreMessage,

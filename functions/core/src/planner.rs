@@ -27,6 +27,9 @@ use crate::retries::Retries;
 /// a task; more would keep the batch's other claims waiting. The rest follow by messages.
 pub(crate) const BEGIN_AT_MOST: usize = 500;
 
+/// When room is told of again whose items somebody held: most transactions are over by then.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
+
 /// What the SDK answers where a task's input is not what the fluxling takes.
 const INVALID_INPUT: &str = "Fluxling.InvalidInput";
 
@@ -68,6 +71,8 @@ struct Run<'a> {
     submitted: bool,
     redriven: bool,
     room: Vec<(BranchId, u32, EventKey)>,
+    /// Room for items that somebody held.
+    again: Vec<CoreMessage>,
 }
 
 impl<'a> Planner<'a> {
@@ -91,6 +96,7 @@ impl<'a> Planner<'a> {
                 submitted: false,
                 redriven: false,
                 room: Vec::new(),
+                again: Vec::new(),
             }
         };
         let runs: BTreeMap<_, _> =
@@ -167,9 +173,9 @@ impl<'a> Planner<'a> {
                 let (revision, output) = (*revision, output.clone());
                 run.apply(branch_id, Input::TaskSkipped { revision, output, by }, now)
             }
-            (CoreMessage::Stopped { status, error, cause, .. }, _) => {
+            (CoreMessage::Stopped { status, error, cause, redrive_count, .. }, _) => {
                 let failure = Failure { error: error.clone(), cause: cause.clone() };
-                run.stop(*status, failure, now)
+                run.stop(*status, failure, *redrive_count, now)
             }
             // What it asks for is done by `begin`, and by the second round of delegation.
             (CoreMessage::MapHasRoom { .. } | CoreMessage::FluxlingAvailable { .. }, _) => Ok(None),
@@ -241,6 +247,16 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Has the core told again of room for items that others held while they were to be taken. Whoever
+    /// holds one may leave it as it is: a late message for it locks it too.
+    pub(crate) fn ask_again(&mut self, held: Vec<Pending>) {
+        for Pending { claim_id, parent, parent_revision: revision, how_many: room } in held {
+            if let Some(run) = self.runs.get_mut(&claim_id) {
+                run.again.push(CoreMessage::MapHasRoom { claim_id, parent, revision, room });
+            }
+        }
+    }
+
     /// Tasks that start executions.
     pub(crate) fn starts(&self) -> Vec<Start> {
         let starts = self.runs.values().filter_map(|run| {
@@ -264,6 +280,9 @@ impl<'a> Planner<'a> {
             }
         }
         for run in self.runs.values_mut() {
+            for message in &run.again {
+                out.message(run.subject, message, ROOM_AGAIN)?;
+            }
             match (&mut run.execution, run.end.take()) {
                 (_, Some((status, failure))) => out.end_unbegun(run.subject, status, failure)?,
                 (Some(execution), None) => {
@@ -280,6 +299,21 @@ impl<'a> Planner<'a> {
         let answered = self.answered;
         Ok(Plan { changes, messages, given, answered, ended, nested_ended, transitions, waits })
     }
+}
+
+/// What is missing of those that were wanted.
+pub(crate) fn missing(mut wanted: Vec<Pending>, taken: &[BranchRow]) -> Vec<Pending> {
+    for one in &mut wanted {
+        let is_its = |row: &&BranchRow| {
+            row.claim_id == one.claim_id
+                && row.parent.as_ref() == Some(&one.parent)
+                && row.parent_revision == one.parent_revision
+        };
+        let taken = u32::try_from(taken.iter().filter(is_its).count()).unwrap_or(u32::MAX);
+        one.how_many = one.how_many.saturating_sub(taken);
+    }
+    wanted.retain(|one| one.how_many > 0);
+    wanted
 }
 
 type Applied = Result<Option<Answered>, fluxus_machine::Rejected>;
@@ -305,9 +339,10 @@ impl Run<'_> {
     }
 
     fn redrive(&mut self, count: u32, now: Timestamp) -> Applied {
-        // Another number is that of a redrive which was done already.
-        if let (Some(execution), true) = (&mut self.execution, self.subject.redrive == Some(count))
-        {
+        // Another number is that of a redrive which was done already; this one may have been in this
+        // batch, and the claim have ended again since.
+        let is_next = self.subject.redrive == Some(count) && !self.redriven;
+        if let (Some(execution), true) = (&mut self.execution, is_next) {
             execution.redrive(now)?;
             self.redriven = true;
         }
@@ -363,13 +398,24 @@ impl Run<'_> {
         execution.join(parent, revision, now).map(|()| None)
     }
 
-    fn stop(&mut self, status: ClaimStatus, failure: Failure, now: Timestamp) -> Applied {
+    fn stop(
+        &mut self,
+        status: ClaimStatus,
+        failure: Failure,
+        redrive_count: Option<u32>,
+        now: Timestamp,
+    ) -> Applied {
         if self.is_unbegun() {
             self.end = self.end.take().or(Some((status, failure)));
             return Ok(None);
         }
-        // A deadline of the time before it was redriven.
-        if status == ClaimStatus::TimedOut && !self.subject.is_out_of_time(now) {
+        // It was to end before it was redriven, and has ended since. A deadline of that time that does
+        // not say so shows by not being due.
+        let is_late = match redrive_count {
+            Some(count) => count != self.subject.context.redrive_count,
+            None => status == ClaimStatus::TimedOut && !self.subject.is_out_of_time(now),
+        };
+        if is_late {
             return Ok(None);
         }
         match &mut self.execution {

@@ -23,7 +23,7 @@ use crate::instant::stored;
 use crate::payload::{self, Slot};
 use crate::store::Store;
 
-pub use children::{Children, Join, Pending, join, take_pending};
+pub use children::{Children, Join, Pending, join, still_pending, take_pending};
 pub use left::{Left, expect, expecting};
 pub use lock::{lock, lock_kept};
 

@@ -264,7 +264,14 @@ pub(crate) async fn cancel(
         let detail = format!("claim {claim_id} has ended as {status}");
         return Err(Refusal::new(Kind::ClaimHasEnded, detail));
     }
-    let stopped = CoreMessage::Stopped { claim_id, status: ClaimStatus::Aborted, error, cause };
+    let redrive_count = Some(claim.redrive_count);
+    let stopped = CoreMessage::Stopped {
+        claim_id,
+        status: ClaimStatus::Aborted,
+        error,
+        cause,
+        redrive_count,
+    };
     let mut session = app.store().session().await?;
     let tx = session.begin().await?;
     let told = app.tell_core(&tx, &tenant, claim_id, &stopped).await?;

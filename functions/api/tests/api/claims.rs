@@ -139,6 +139,7 @@ async fn a_claim_is_cancelled_until_it_has_ended() {
         status: ClaimStatus::Aborted,
         error: Some("Unwanted".into()),
         cause: Some("changed my mind".into()),
+        redrive_count: Some(0),
     };
     assert_eq!(api.messages().await.last(), Some(&stopped));
     let empty = Request::post(&path).body(Body::empty()).expect("a request");

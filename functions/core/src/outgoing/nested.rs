@@ -67,6 +67,7 @@ impl Out<'_> {
                     status: ClaimStatus::Aborted,
                     error: None,
                     cause: Some(cause),
+                    redrive_count: None,
                 };
                 let for_claim = (claim_id, &subject.tenant, subject.priority);
                 self.messages.push(nested::message(for_claim, &stopped)?);

@@ -1,15 +1,18 @@
 //! What must hold once nothing is left to do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fluxus_schema::history::{Event, EventKey, EventKind, EventRow, number};
 use fluxus_schema::message::CoreMessage;
-use fluxus_schema::{BranchId, ClaimId, ClaimStatus};
+use fluxus_schema::{BranchId, ClaimId, ClaimStatus, Timestamp};
 use fluxus_store::{BranchStatus, ClaimRow};
 use serde_json::Value;
 
 use super::fluxling::{AGAIN, BROKEN, FORGED};
+use super::operator;
 use super::recipe::Workload;
+use super::run::MAX_SKEW_MS;
 use super::world::World;
 
 /// How each claim that came from outside ended, and what was recorded, in any order.
@@ -29,6 +32,12 @@ const ERRORS: [&str; 11] = [
     "Fluxus.NoRecipe",
     "Fluxus.InvalidBody",
 ];
+
+/// How long after its time a claim may end, while messages come late and again, and sweeps fail.
+const MOST_DELAY: Duration = Duration::from_secs(600);
+
+/// How early a clock that is ahead may tell one that is behind that a time has come.
+const MOST_SKEW: Duration = Duration::from_millis(2 * MAX_SKEW_MS.unsigned_abs());
 
 /// The history of each claim, in order.
 type Histories = BTreeMap<ClaimId, Vec<EventRow>>;
@@ -77,8 +86,10 @@ pub(super) fn check(world: &mut World, workload: &Workload, expected: Option<&To
         let id = claim.claim_id;
         let mut note = |what: String| found.push(format!("claim {id}: {what}"));
         check_end(world, claim, &mut note);
+        check_time(claim, workload, &mut note);
         let rows = histories.get(&id).map_or(&[][..], Vec::as_slice);
         check_story(world, claim, rows, &mut note);
+        check_runs(world, claim, rows, &mut note);
     }
     for intake in &workload.claims {
         if !world.tables.claims.contains_key(&intake.claim_id) {
@@ -140,8 +151,9 @@ fn left_over(world: &World, found: &mut Vec<String>) {
 /// It ended, once, in a way that is allowed.
 fn check_end(world: &World, claim: &ClaimRow, note: &mut impl FnMut(String)) {
     let ends = world.tables.ends.get(&claim.claim_id).copied().unwrap_or_default();
-    if !claim.status.has_ended() || ends != 1 {
-        note(format!("is {} and ended {ends} times", claim.status));
+    let redrives = claim.redrive_count;
+    if !claim.status.has_ended() || ends != redrives + 1 {
+        note(format!("is {} and ended {ends} times, redriven {redrives} times", claim.status));
     }
     if (claim.status == ClaimStatus::Succeeded) != claim.output.is_some() {
         note(format!("is {} with the output {:?}", claim.status, claim.output));
@@ -150,6 +162,25 @@ fn check_end(world: &World, claim: &ClaimRow, note: &mut impl FnMut(String)) {
         && !ERRORS.contains(&error.as_str())
     {
         note(format!("ended with `{error}`: {:?}", claim.cause));
+    }
+}
+
+/// It ended as out of time if it was, and not before.
+fn check_time(claim: &ClaimRow, workload: &Workload, note: &mut impl FnMut(String)) {
+    let (Some(began_at), Some(ended_at)) = (claim.redriven_at.or(claim.started_at), claim.ended_at)
+    else {
+        return;
+    };
+    let is_bounded = claim.origin.is_none();
+    let timeout = workload.timeout.filter(|_| is_bounded).map(|timeout| began_at.plus(timeout));
+    let is_ahead = |at: &Timestamp| claim.redriven_at.is_none_or(|redriven_at| *at > redriven_at);
+    let due = timeout.into_iter().chain(claim.deadline.filter(is_ahead)).min();
+    let is_early = due.is_none_or(|due| ended_at.plus(MOST_SKEW) < due);
+    if claim.status == ClaimStatus::TimedOut && is_early {
+        note(format!("is out of time at {ended_at}, and its time ends at {due:?}"));
+    }
+    if due.is_some_and(|due| ended_at.since(due) > MOST_DELAY) {
+        note(format!("has ended at {ended_at}, and its time ended at {due:?}"));
     }
 }
 
@@ -195,23 +226,63 @@ fn check_story(world: &World, claim: &ClaimRow, rows: &[EventRow], note: &mut im
             check_task(world, claim.claim_id, row, event, &mut open, note);
         }
     }
-    let count = |kind: EventKind| {
-        let root = rows.iter().filter(|row| row.branch_id.is_root());
-        root.flat_map(|row| &row.events).filter(|event| event.kind == kind).count()
-    };
-    let began = usize::from(claim.started_at.is_some());
-    let ends = rows.iter().filter(|row| row.branch_id.is_root()).flat_map(|row| &row.events);
-    let ends = ends.filter(|event| event.kind.ends_execution()).count();
-    if count(EventKind::ExecutionStarted) != began || (began == 1 && ends != 1) {
-        let started = count(EventKind::ExecutionStarted);
-        note(format!("began {started} times and ended {ends} times, by its history"));
-    }
     let causes: usize =
         rows.iter().flat_map(|row| &row.events).filter_map(|e| e.previous.as_ref()).count();
     let numbered = number(rows.to_vec(), true);
     let told = numbered.iter().filter(|event| event.previous_event_id != 0).count();
     if told != causes || numbered.iter().any(|event| event.previous_event_id >= event.id) {
         note("its events are not numbered in the order of their causes".to_owned());
+    }
+}
+
+/// Its runs follow each other, each with one end, and what operators asked for was done once, in the
+/// run that they had in mind.
+fn check_runs(world: &World, claim: &ClaimRow, rows: &[EventRow], note: &mut impl FnMut(String)) {
+    let (mut started, mut redriven) = (0, 0);
+    let mut is_open = false;
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    for (row, event) in rows.iter().flat_map(|row| row.events.iter().map(move |event| (row, event)))
+    {
+        let detail = |name: &str| {
+            let details = serde_json::to_value(&event.details).unwrap_or_default();
+            details[name].clone()
+        };
+        match event.kind {
+            EventKind::TaskRetried | EventKind::TaskSkipped => {
+                let reason = detail("reason").as_str().unwrap_or_default().to_owned();
+                if !done.insert(reason.clone()) {
+                    note(format!("did what was asked for about {reason} twice"));
+                }
+            }
+            // An item of a Map may be an execution of its own.
+            _ if !row.branch_id.is_root() => {}
+            EventKind::ExecutionStarted if is_open => note("began in a run of it".to_owned()),
+            EventKind::ExecutionStarted => (started, is_open) = (started + 1, true),
+            EventKind::ExecutionRedriven => {
+                redriven += 1;
+                let was_asked = world.requests.redrives.contains(&(claim.claim_id, redriven));
+                if is_open || !was_asked || detail("redriveCount") != redriven {
+                    note(format!("was redriven as {} though", detail("redriveCount")));
+                }
+                is_open = true;
+            }
+            kind if kind.ends_execution() => {
+                if !is_open && started > 0 {
+                    note(format!("ended by {} when it had ended", kind.as_str()));
+                }
+                is_open = false;
+                let cause = detail("cause");
+                let cause = cause.as_str().unwrap_or_default();
+                if cause.starts_with("run ") && cause != operator::run(redriven) {
+                    note(format!("ended in run {redriven}, since {cause}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    let began = u32::from(claim.started_at.is_some());
+    if started != began || redriven != claim.redrive_count || is_open {
+        note(format!("began {started} times and went on {redriven} times, by its history"));
     }
 }
 
@@ -226,6 +297,19 @@ fn check_task<'a>(
 ) {
     let here = || format!("{} at {}#{}", event.kind.as_str(), row.branch_id, row.revision);
     match event.kind {
+        // What was cut off has no result.
+        EventKind::ExecutionRedriven if row.branch_id.is_root() => open.clear(),
+        EventKind::TaskRetried | EventKind::TaskSkipped => {
+            // One that waits to be tried again is named by the step before.
+            let named = open.get(&row.branch_id).copied().unwrap_or(row.revision.saturating_sub(1));
+            let details = serde_json::to_value(&event.details).unwrap_or_default();
+            if details["reason"] != operator::task(&row.branch_id, named) {
+                note(format!("{} of #{named}, asked for of {}", here(), details["reason"]));
+            }
+            if event.kind == EventKind::TaskRetried {
+                open.remove(&row.branch_id);
+            }
+        }
         EventKind::TaskScheduled => {
             let before = open.insert(&row.branch_id, row.revision);
             if before.is_some() {
@@ -243,6 +327,10 @@ fn check_task<'a>(
                 let is_nested = details["resourceType"] == "states";
                 if *output == FORGED {
                     note(format!("{} takes a forged answer", here()));
+                } else if was_skipped(row) {
+                    if *output != operator::by_hand(&row.branch_id, scheduled) {
+                        note(format!("{} has the result {output}, not that by hand", here()));
+                    }
                 } else if !is_nested && !was_done(world, claim_id, row, scheduled, output) {
                     note(format!("{} has the result {output}, which nobody gave", here()));
                 }
@@ -251,6 +339,11 @@ fn check_task<'a>(
         EventKind::TaskSubmitFailed => drop(open.remove(&row.branch_id)),
         _ => {}
     }
+}
+
+/// Whether an operator ended the task that the row tells of.
+fn was_skipped(row: &EventRow) -> bool {
+    row.events.iter().any(|event| event.kind == EventKind::TaskSkipped)
 }
 
 /// Whether somebody did the task that was scheduled with this revision, with this result.

@@ -10,7 +10,7 @@ use fluxus_queue::{Outgoing, Receipt};
 use fluxus_schema::fluxling::{CapabilityManifest, Fluxling, Load, Manifest};
 use fluxus_schema::id::TaskAddress;
 use fluxus_schema::message::{CoreMessage, TaskMessage, TaskReport};
-use fluxus_schema::{ClaimId, ClaimStatus, TaskToken, Tenant, Timestamp};
+use fluxus_schema::{TaskToken, Tenant, Timestamp};
 use serde_json::{Value, json};
 
 use super::chance::mix;
@@ -42,7 +42,7 @@ pub(super) struct Work {
     pub(super) done: BTreeMap<TaskToken, CoreMessage>,
 }
 
-/// Something that a fluxling or a client will do.
+/// Something that a fluxling, a client or an operator will do.
 #[derive(Debug)]
 pub(super) enum Act {
     /// Does a task, and what follows.
@@ -53,8 +53,10 @@ pub(super) enum Act {
     Babble,
     /// Comes to be there.
     Register(Tenant, Box<Fluxling>),
-    /// A client wants the claim to end.
-    Stop(ClaimId),
+    /// An operator comes.
+    Visit,
+    /// What an operator asked for goes to the core.
+    Ask(CoreMessage),
 }
 
 /// How a task is done.
@@ -205,14 +207,8 @@ impl World {
                 self.note(|| format!("`{}` registers", fluxling.manifest.name));
                 self.register(tenant, *fluxling);
             }
-            // Nobody cancels a claim that he does not know to be in.
-            Act::Stop(claim_id) if self.coming.iter().any(|one| one.claim_id == claim_id) => {}
-            Act::Stop(claim_id) => self.tell(&CoreMessage::Stopped {
-                claim_id,
-                status: ClaimStatus::Aborted,
-                error: None,
-                cause: None,
-            }),
+            Act::Visit => self.visit(),
+            Act::Ask(message) => self.ask(&message),
         }
     }
 

@@ -9,17 +9,20 @@
 //! What is real: messages, evaluation, the machine, planning, delegation, joining, nested
 //! executions, trying again ([`crate::batch::deal`], [`crate::batch::Stepper::settle`]) and what a
 //! sweep sends. What is modelled: tables and locks as Postgres has them (`transaction`, `ledger`,
-//! `locks`), queues as SQS has them (`queue`), and the loops around both (`process`).
+//! `save`, `locks`), queues as SQS has them (`queue`), the loops around both (`process`), those who do
+//! the work (`fluxling`), and operators who see to claims (`operator`).
 
 mod chance;
 mod check;
 mod fluxling;
 mod ledger;
 mod locks;
+mod operator;
 mod process;
 mod queue;
 mod recipe;
 mod run;
+mod save;
 mod tables;
 mod tests;
 mod transaction;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use fluxus_machine::Branch;
 use fluxus_queue::{Outgoing, Receipt, Received};
 use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{TaskToken, Timestamp};
@@ -245,17 +246,40 @@ impl Process {
     fn mutated(&self, items: &[Item]) -> Vec<Item> {
         let mut items = items.to_vec();
         let mutation = self.world.borrow().mutation;
-        if mutation != Some(Mutation::AnyToken) {
+        if mutation.is_none() {
             return items;
         }
         for item in &mut items {
             let at = item.address.clone();
             match &mut item.message {
+                CoreMessage::ClaimRedriven { claim_id, redrive_count }
+                    if mutation == Some(Mutation::AnyRedrive) =>
+                {
+                    let world = self.world.borrow();
+                    let claim = world.tables.claims.get(claim_id);
+                    *redrive_count = claim.map_or(0, |claim| claim.redrive_count + 1);
+                }
+                CoreMessage::Stopped { redrive_count, .. }
+                    if mutation == Some(Mutation::AnyRun) =>
+                {
+                    *redrive_count = None;
+                }
+                CoreMessage::TaskRetried { claim_id, branch_id, revision, .. }
+                | CoreMessage::TaskSkipped { claim_id, branch_id, revision, .. }
+                    if mutation == Some(Mutation::AnyTask) =>
+                {
+                    let key = BranchKey { claim_id: *claim_id, branch_id: branch_id.clone() };
+                    let branch: Option<Branch> = self.branch(&key);
+                    let handles = branch.and_then(|branch| branch.handles());
+                    *revision = handles.map_or(*revision, |handles| handles.revision);
+                }
                 CoreMessage::TaskSucceeded { token, .. }
-                | CoreMessage::TaskFailed { token, .. } => {
+                | CoreMessage::TaskFailed { token, .. }
+                    if mutation == Some(Mutation::AnyToken) =>
+                {
                     let Some(at) = at else { continue };
                     let key = BranchKey { claim_id: at.claim_id, branch_id: at.branch_id };
-                    let waits = self.document(&key).and_then(|state| {
+                    let waits = self.branch::<serde_json::Value>(&key).and_then(|state| {
                         Some(state["status"]["task"]["token"].as_str()?.to_owned())
                     });
                     if let Some(waits) = waits {
@@ -269,7 +293,7 @@ impl Process {
         items
     }
 
-    fn document(&self, key: &BranchKey) -> Option<serde_json::Value> {
+    fn branch<T: serde::de::DeserializeOwned>(&self, key: &BranchKey) -> Option<T> {
         let world = self.world.borrow();
         serde_json::from_str(&world.tables.branches.get(key)?.state).ok()
     }

@@ -1,5 +1,7 @@
 //! Recipes and claims by chance: small, and out of all kinds of states.
 
+use std::time::Duration;
+
 use fluxus_schema::{ClaimId, NewClaim, Tenant, Timestamp};
 use fluxus_store::Intake;
 use fluxus_store::recipe::{Definition, TypeRoute};
@@ -23,6 +25,8 @@ pub(super) struct Workload {
     pub(super) has_latecomer: bool,
     /// Whether branches may be aborted, so that what they recorded is a matter of time.
     pub(super) is_racy: bool,
+    /// How long an execution of the recipe may take.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Makes recipes.
@@ -46,15 +50,21 @@ pub(super) fn workload(chance: &mut Chance, calm: bool, at: i64) -> Workload {
     maker.is_racy = false;
     maker.may_nest = true;
     let length = 1 + maker.chance.below(3);
-    let recipe = maker.machine(MAX_DEPTH, length);
+    let mut recipe = maker.machine(MAX_DEPTH, length);
+    let Maker { has_latecomer, is_racy, .. } = maker;
+    let seconds = (!calm && chance.one_in(6)).then(|| chance.below(100) + 1);
+    if let Some(seconds) = seconds {
+        recipe["TimeoutSeconds"] = json!(seconds);
+    }
     let (child, recipe) = (child.to_string(), recipe.to_string());
-    let schema = maker.chance.one_in(6).then(|| json!({ "required": ["n"] }).to_string());
+    let schema = chance.one_in(6).then(|| json!({ "required": ["n"] }).to_string());
     let mut workload = Workload {
         routes: Vec::new(),
         definitions: Vec::new(),
         claims: Vec::new(),
-        has_latecomer: maker.has_latecomer,
-        is_racy: maker.is_racy,
+        has_latecomer,
+        is_racy,
+        timeout: seconds.map(|seconds| Duration::from_secs(seconds as u64)),
     };
     for tenant in &tenants {
         for (name, definition) in [("child", &child), ("recipe", &recipe)] {

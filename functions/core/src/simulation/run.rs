@@ -20,7 +20,7 @@ use crate::recipes::Recipes;
 
 /// How far the clock of a process may be from the others': all go by the database's, and one that was
 /// set is noticed within a second (`fluxus_store::clock`).
-const MAX_SKEW_MS: i64 = 3_000;
+pub(super) const MAX_SKEW_MS: i64 = 3_000;
 
 /// When each schedule begins, in milliseconds since 1970.
 pub(super) const BEGAN_AT: i64 = 1_700_000_000_000;
@@ -181,7 +181,7 @@ impl Schedule {
         world.note(|| format!("{footing:?}, {faults:?}, clocks {workers:?} {sweeps:?}"));
         let until = usize::try_from(until).unwrap_or_default();
         if !calm {
-            world.stops(&workload.claims);
+            world.expect_operators();
         }
         Self::new(world, workload, recipes, (workers, sweeps), until)
     }
@@ -379,16 +379,6 @@ impl World {
         self.tell(&CoreMessage::ClaimSubmitted { claim_id });
     }
 
-    /// Some claims are cancelled.
-    fn stops(&mut self, claims: &[Intake]) {
-        for intake in claims {
-            if self.chances(5) {
-                let at = self.now + self.chance.between(0, 5_000);
-                self.act(at, Act::Stop(intake.claim_id));
-            }
-        }
-    }
-
     /// Whether a task waits that somebody would take.
     fn has_unserved(&self) -> bool {
         let unserved = self.tables.branches.values().filter_map(|row| row.unserved.as_ref());
@@ -400,8 +390,11 @@ impl World {
     }
 
     /// Puts messages to the core back that came too often while things went wrong, as a person
-    /// would; false if there are none.
+    /// would, or has them sent again as well; false if there are none.
     fn redrive(&mut self) -> bool {
+        if !self.queues.dead.is_empty() && self.chances(2) {
+            self.send_dead_letters();
+        }
         let before = self.queues.messages.len();
         let is_good = |body: &str| serde_json::from_str::<CoreMessage>(body).is_ok();
         self.queues.redrive(&CORE, is_good);

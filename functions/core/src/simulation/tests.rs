@@ -112,7 +112,7 @@ fn a_schedule_comes_again_to_the_letter() {
 /// A simulation that meets nothing finds nothing.
 #[test]
 fn what_is_to_be_met_is_met() {
-    const WANTED: [&str; 43] = [
+    const WANTED: [&str; 50] = [
         "claim that begins as it comes in",
         "branch at hand",
         "branch that is not as it was left",
@@ -130,6 +130,13 @@ fn what_is_to_be_met_is_met() {
         "message that is put back",
         "task that waited for a fluxling",
         "room in a Map",
+        "item that somebody holds",
+        "request that is not committed",
+        "dead letter that an operator sends again",
+        "claim that an operator tells what it waits for",
+        "ExecutionRedriven",
+        "TaskRetried",
+        "TaskSkipped",
         "SUCCEEDED",
         "FAILED",
         "ABORTED",
@@ -216,4 +223,19 @@ fn newcomers_that_are_not_locked_are_found() {
 #[test]
 fn an_execution_that_ends_before_it_is_waited_for_is_found() {
     finds(Mutation::NoHold);
+}
+
+#[test]
+fn a_redrive_that_was_done_before_is_found() {
+    finds(Mutation::AnyRedrive);
+}
+
+#[test]
+fn a_request_to_cancel_another_run_is_found() {
+    finds(Mutation::AnyRun);
+}
+
+#[test]
+fn a_request_about_another_task_is_found() {
+    finds(Mutation::AnyTask);
 }

@@ -16,6 +16,7 @@ use fluxus_store::Intake;
 use super::chance::Chance;
 use super::fluxling::{Act, Work};
 use super::locks::{Locks, TxId};
+use super::operator::Requests;
 use super::queue::Queues;
 use super::tables::Tables;
 use crate::Sweeps;
@@ -82,6 +83,12 @@ pub(super) enum Mutation {
     NoNewcomers,
     /// An execution may end while somebody begins to wait for it.
     NoHold,
+    /// A claim is redriven whatever the number of the request.
+    AnyRedrive,
+    /// A claim is cancelled whichever of its runs the request is about.
+    AnyRun,
+    /// A task is retried or skipped whichever the request is about.
+    AnyTask,
 }
 
 pub(super) struct World {
@@ -95,7 +102,8 @@ pub(super) struct World {
     pub(super) locks: Locks,
     pub(super) queues: Queues,
     pub(super) work: Work,
-    /// What fluxlings and clients will do, by time.
+    pub(super) requests: Requests,
+    /// What fluxlings, clients and operators will do, by time.
     pub(super) acts: BTreeMap<(i64, u64), Act>,
     pub(super) registered: Vec<(Tenant, Fluxling)>,
     pub(super) violations: Vec<String>,
@@ -128,6 +136,7 @@ impl World {
             locks: Locks::default(),
             queues: Queues::default(),
             work: Work::default(),
+            requests: Requests::default(),
             acts: BTreeMap::new(),
             registered: Vec::new(),
             violations: Vec::new(),

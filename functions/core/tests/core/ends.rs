@@ -12,7 +12,13 @@ use crate::world::{Footing, World, last_task, machine, now, succeeded, task};
 
 fn cancel(claim_id: ClaimId) -> CoreMessage {
     let (error, cause) = (Some("Cancelled".to_owned()), Some("no longer wanted".to_owned()));
-    CoreMessage::Stopped { claim_id, status: ClaimStatus::Aborted, error, cause }
+    CoreMessage::Stopped {
+        claim_id,
+        status: ClaimStatus::Aborted,
+        error,
+        cause,
+        redrive_count: None,
+    }
 }
 
 #[tokio::test]

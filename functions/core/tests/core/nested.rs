@@ -146,6 +146,7 @@ async fn stopping_the_one_that_waits_stops_the_one_it_waits_for() {
         status: ClaimStatus::Aborted,
         error: None,
         cause: None,
+        redrive_count: None,
     };
     world.send(&stopped).await;
     world.settle().await;
@@ -211,6 +212,7 @@ async fn a_name_that_is_taken_stands_for_the_same_execution() {
         status: ClaimStatus::Aborted,
         error: Some("Enough".to_owned()),
         cause: None,
+        redrive_count: None,
     };
     world.send(&stopped).await;
     world.settle().await;

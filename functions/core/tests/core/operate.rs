@@ -114,7 +114,8 @@ async fn a_cancelled_map_goes_on_where_it_was() {
     world.send(&succeeded(&tasks[0].token, json!("one"))).await;
     world.settle().await;
     let (status, error, cause) = (ClaimStatus::Aborted, None, None);
-    world.send(&CoreMessage::Stopped { claim_id: id, status, error, cause }).await;
+    let redrive_count = None;
+    world.send(&CoreMessage::Stopped { claim_id: id, status, error, cause, redrive_count }).await;
     world.settle().await;
     assert_eq!(world.status(id).await, "ABORTED");
     sound(&world).await;
@@ -155,9 +156,18 @@ async fn the_time_of_a_redriven_claim_starts_anew() {
     world.tasks("work").await;
     world.send(&redrive(id, 1)).await;
     world.settle().await;
-    // The message of the deadline before, once more: it does not end what goes on.
-    let (status, error, cause) = (ClaimStatus::TimedOut, None, None);
-    world.send(&CoreMessage::Stopped { claim_id: id, status, error, cause }).await;
+    // The message of the deadline before, once more, and as an older version writes it: neither ends
+    // what goes on. Nor does a request to cancel that is of that time.
+    let late = [
+        (ClaimStatus::TimedOut, Some(0)),
+        (ClaimStatus::TimedOut, None),
+        (ClaimStatus::Aborted, Some(0)),
+    ];
+    for (status, redrive_count) in late {
+        let (error, cause) = (None, None);
+        let stopped = CoreMessage::Stopped { claim_id: id, status, error, cause, redrive_count };
+        world.send(&stopped).await;
+    }
     world.settle().await;
     assert_eq!(world.status(id).await, "RUNNING");
     assert_eq!(world.count("timer", id).await, 1, "by the recipe's own time");

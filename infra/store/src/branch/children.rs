@@ -1,5 +1,7 @@
 //! Parents and their children: joining those that ended, starting those that wait their turn.
 
+use std::collections::HashSet;
+
 use fluxus_postgres::Transaction;
 use fluxus_postgres::types::Type;
 use fluxus_schema::{BranchId, ClaimId};
@@ -89,7 +91,8 @@ pub async fn join(tx: &Transaction<'_>, parents: &[Join]) -> Result<Vec<BranchRo
 }
 
 /// Opens pending children, the lowest positions first, and returns them as they are now. Those
-/// that another transaction holds are passed over: it opens or ends them itself.
+/// that another transaction holds are passed over. Most often it opens or ends them itself, but not
+/// always: see [`still_pending`].
 ///
 /// # Errors
 /// [`StoreError`]; safe to try again.
@@ -134,6 +137,40 @@ pub async fn take_pending(
     let rows = tx.query(TAKE, &params).await?;
     let rows = rows.iter().map(BranchRow::read).collect::<Result<_, _>>()?;
     restored(tx, rows).await
+}
+
+/// Of these, those whose children are not all begun, as far as this transaction can see: where it was
+/// given fewer than it wanted, somebody holds the others.
+///
+/// # Errors
+/// [`StoreError`]; safe to try again.
+pub async fn still_pending(
+    tx: &Transaction<'_>,
+    wanted: Vec<Pending>,
+) -> Result<Vec<Pending>, StoreError> {
+    const LOOK: &str = "-- look for pending branches
+        SELECT given.number
+          FROM unnest($1::uuid[], $2::text[], $3::integer[]) WITH ORDINALITY
+               AS given (claim_id, parent, revision, number)
+         CROSS JOIN LATERAL (
+               SELECT FROM branch
+                WHERE branch.claim_id = given.claim_id AND branch.parent = given.parent
+                  AND branch.parent_revision = given.revision
+                  AND branch.status = 'PENDING' AND branch.status <> 'ENDED'
+                LIMIT 1) AS pending";
+    let ids: Vec<_> = wanted.iter().map(|pending| pending.claim_id.0).collect();
+    let branches: Vec<_> = wanted.iter().map(|pending| pending.parent.as_str()).collect();
+    let revisions: Vec<_> = wanted.iter().map(|pending| integer(pending.parent_revision)).collect();
+    let params = [
+        (&ids as _, Type::UUID_ARRAY),
+        (&branches as _, Type::TEXT_ARRAY),
+        (&revisions as _, Type::INT4_ARRAY),
+    ];
+    let rows = tx.query(LOOK, &params).await?;
+    let number = |row| Columns::new(row, "branch", &[]).count("number");
+    let found = rows.iter().map(number).collect::<Result<HashSet<u64>, _>>()?;
+    let numbered = (1_u64..).zip(wanted);
+    Ok(numbered.filter(|(number, _)| found.contains(number)).map(|(_, one)| one).collect())
 }
 
 impl Store {

@@ -1,7 +1,9 @@
 //! Branches: locking, joining, taking turns, and finding those that nobody serves.
 
 use fluxus_schema::ClaimId;
-use fluxus_store::branch::{Children, Join, Pending, Unserved, join, lock, take_pending, unserved};
+use fluxus_store::branch::{
+    Children, Join, Pending, Unserved, join, lock, still_pending, take_pending, unserved,
+};
 use fluxus_store::{BranchRow, BranchStatus, Changes, LoadedBranch, Store};
 
 use crate::sample::{Done, child, key, root, running, save, stepped, store, tenant};
@@ -170,7 +172,10 @@ async fn the_next_items_are_the_lowest_that_nobody_holds() -> Done {
     assert!(taken.iter().all(|row| row.status == OPEN && row.revision == 0));
     let rest = take_pending(&second, &next(9)).await?;
     assert_eq!(rest.iter().map(|row| row.position).collect::<Vec<_>>(), [4, 5]);
+    let held = still_pending(&second, next(7).to_vec()).await?;
+    assert_eq!(held, next(7), "the first holds some");
     first.commit().await?;
+    assert_eq!(still_pending(&second, held).await?, []);
     second.commit().await?;
     assert_eq!(store.waiting(claim).await?.len(), 6, "the root and five items");
     let children =

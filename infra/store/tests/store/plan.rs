@@ -63,6 +63,8 @@ async fn every_hot_query_goes_by_its_index() -> Done {
         .collect();
     in_tx!(store, |tx| branch::take_pending(&tx, &wanted).await?);
     check!(["branch_not_ended", "branch_pkey"]);
+    in_tx!(store, |tx| branch::still_pending(&tx, wanted).await?);
+    check!(["branch_not_ended"]);
     let capability = ["c".parse()?];
     branch::unserved(&store.session().await?, &capability, 10).await?;
     check!(["branch_unserved"]);
