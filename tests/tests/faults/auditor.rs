@@ -7,10 +7,11 @@ use fluxus_store::{Activity, Database, Store, audit};
 use serde_json::Value;
 use tokio::time::{Instant, interval};
 
+use crate::client::Client;
 use crate::house::House;
 use crate::load::Ledger;
 use crate::postgres::Server;
-use crate::recipes::Recipe;
+use crate::recipes::{BODY, Recipe, ballast};
 use crate::rogue::NONSENSE;
 
 /// How long nothing may go forward when the load stops and all is well. A killed process's task is
@@ -89,6 +90,7 @@ async fn left_over(server: &Server) -> Vec<String> {
             UNION ALL SELECT 'messages for ' || queue FROM fluxus_queue.message
             UNION ALL SELECT 'unreported dead letters of ' || queue FROM fluxus_queue.dead_letter
                        WHERE reported_at IS NULL
+            UNION ALL SELECT 'tasks held for workers' FROM branch WHERE unserved IS NOT NULL
             UNION ALL SELECT 'branches of claims that succeeded' FROM branch
                         JOIN claim USING (claim_id) WHERE claim.status = 'SUCCEEDED'
         ) AS rest GROUP BY what";
@@ -149,6 +151,27 @@ async fn check_ledger(
     }
     for (key, claim) in by_key {
         wrong.push(format!("{key} ({}) is there and was never accepted", claim["id"]));
+    }
+    wrong
+}
+
+/// Whether what is large in outputs is there, whole.
+pub async fn check_ballast(client: &Client, recipes: &[Recipe], ledger: &Ledger) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (key, (which, id)) in ledger {
+        let Recipe { name, ballasts, .. } = &recipes[*which];
+        if *ballasts == 0 {
+            continue;
+        }
+        let output = client.output(id).await;
+        let steps = output.as_object().into_iter().flat_map(|fields| fields.values());
+        let of_steps = steps.filter_map(|done| Some((done["step"].as_str()?, &done["ballast"])));
+        let all = of_steps.chain([(BODY, &output["ballast"])]);
+        let whole = all.filter(|(of, text)| **text == ballast(of)).count();
+        if whole != *ballasts {
+            wrong
+                .push(format!("{key} ({id}, {name}): {whole} of {ballasts} large texts are whole"));
+        }
     }
     wrong
 }

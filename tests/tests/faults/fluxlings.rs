@@ -12,9 +12,13 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use crate::house::House;
+use crate::recipes::{BODY, ballast};
 
 /// Error of a task that fails as its claim wants it.
 pub const BROKEN: &str = "Fault.Broken";
+
+/// Error of a task whose large input is not whole. No recipe catches it.
+pub const SPOILED: &str = "Fault.Spoiled";
 
 /// Input of `fault.work`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -29,6 +33,8 @@ struct Work {
     /// How long it takes.
     #[serde(default)]
     nap_ms: u64,
+    /// Something large, as [`ballast`] gives it; the result has the like then.
+    ballast: Option<String>,
 }
 
 /// What came of a step. The nonce is another each time it is done.
@@ -37,17 +43,23 @@ struct Done {
     key: String,
     step: String,
     nonce: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ballast: Option<String>,
 }
 
 async fn work(task: Task<Work>) -> Result<Done, TaskError> {
-    let Work { key, step, failing, nap_ms } = &task.input;
+    let Work { key, step, failing, nap_ms, ballast: given } = &task.input;
     sleep_until(Instant::now() + Duration::from_millis(*nap_ms)).await;
     if task.attempt() < *failing {
         return Err(TaskError::fatal(BROKEN, "as wanted"));
     }
+    if given.as_ref().is_some_and(|text| *text != ballast(BODY)) {
+        return Err(TaskError::fatal(SPOILED, "the input is not what the claim has"));
+    }
     let nonce = Uuid::now_v7().simple().to_string();
     House::from_env().note_effect(key, step, &nonce);
-    Ok(Done { key: key.clone(), step: step.clone(), nonce })
+    let ballast = given.as_ref().map(|_| ballast(step));
+    Ok(Done { key: key.clone(), step: step.clone(), nonce, ballast })
 }
 
 /// Input of `fault.ask`.

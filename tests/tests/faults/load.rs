@@ -1,20 +1,21 @@
 //! Steady load: clients that submit claims of all recipes whatever becomes of the API, the ledger
-//! of what was accepted, and somebody who answers when asked.
+//! of what was accepted, somebody who answers when asked, and workers who poll for activities.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 use uuid::Uuid;
 
+use crate::client::{Client, Heard};
 use crate::draws::Draws;
 use crate::house::House;
 use crate::recipes::{End, Recipe, claim};
+use crate::workers;
 
 /// Clients that submit side by side.
 const CLIENTS: u32 = 4;
@@ -31,112 +32,8 @@ const HEAVY_ONE_IN: u64 = 5;
 /// How often to look whether somebody was asked.
 const ANSWER_EVERY: Duration = Duration::from_millis(100);
 
-/// How long one request may take before it is sent again.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Claims that got their 202: the recipe's place and the claim's id, by idempotency key.
 pub type Ledger = BTreeMap<String, (usize, String)>;
-
-/// A client of the API that knows nothing but REST.
-#[derive(Clone)]
-pub struct Client {
-    http: reqwest::Client,
-    /// Where the API is at the moment; it may be at several places, which are asked in turn.
-    urls: Arc<Mutex<Vec<String>>>,
-    turn: Arc<AtomicUsize>,
-    /// Answers that nobody should get, whatever happens to the system.
-    strange: Arc<Mutex<BTreeSet<String>>>,
-}
-
-impl Client {
-    pub fn new(listen: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
-        let client = Self {
-            http: http.expect("a client"),
-            urls: Arc::default(),
-            turn: Arc::default(),
-            strange: Arc::default(),
-        };
-        client.go_to(&[listen]);
-        client
-    }
-
-    /// From now on, for all clones, the API is there.
-    pub fn go_to(&self, listen: &[&str]) {
-        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
-        *urls = listen.iter().map(|listen| format!("http://{listen}/v1")).collect();
-    }
-
-    fn url(&self, path: &str) -> String {
-        let urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % urls.len();
-        format!("{}/{path}", urls[turn])
-    }
-
-    /// Submits a claim and gives its id; none if it is not known whether it was accepted.
-    async fn submit(&self, claim: &Value, key: &str) -> Option<String> {
-        let post = self.http.post(self.url("claims")).json(claim);
-        let answer = post.header("idempotency-key", key).send().await.ok()?;
-        let status = answer.status().as_u16();
-        let text = answer.text().await.ok()?;
-        if status != 202 {
-            self.look_at("submit a claim", status, &text);
-            return None;
-        }
-        let submitted: Value = serde_json::from_str(&text).expect("JSON");
-        submitted["claim_id"].as_str().map(str::to_owned)
-    }
-
-    /// Puts a recipe; the system is well.
-    pub async fn put_recipe(&self, recipe: &Recipe) {
-        let put = self.http.put(self.url(&format!("recipes/{}", recipe.name)));
-        let answer = put.json(&recipe.put()).send().await.expect("an answer");
-        let status = answer.status();
-        assert!(status.is_success(), "{}: {}", recipe.name, answer.text().await.expect("text"));
-    }
-
-    /// Cancels a claim; whether that was heard.
-    async fn cancel(&self, id: &str) -> bool {
-        let post = self.http.post(self.url(&format!("claims/{id}/cancel")));
-        let Ok(answer) = post.json(&json!({})).send().await else { return false };
-        let status = answer.status().as_u16();
-        // 409: it has ended. Nothing but an earlier try of this ends it.
-        let is_heard = answer.status().is_success() || status == 409;
-        if !is_heard {
-            self.look_at("cancel a claim", status, &answer.text().await.unwrap_or_default());
-        }
-        is_heard
-    }
-
-    /// Answers for a task; whether that was heard.
-    async fn succeed(&self, token: &str, output: &Value) -> bool {
-        let post = self.http.post(self.url(&format!("tasks/{token}/succeed")));
-        let Ok(answer) = post.json(&json!({ "output": output })).send().await else { return false };
-        let status = answer.status().as_u16();
-        // 4xx: nobody waits for it any more.
-        if status >= 500 {
-            self.look_at("answer a task", status, &answer.text().await.unwrap_or_default());
-        }
-        status < 500
-    }
-
-    /// Too busy and unavailable are answers for a client; anything else is a fault.
-    fn look_at(&self, what: &str, status: u16, text: &str) {
-        if status != 429 && status != 503 {
-            // The ids of requests differ, and what it was is in the log.
-            let text: String = text.chars().take_while(|c| *c != '_').take(120).collect();
-            let text = text.split("under request id").next().unwrap_or_default();
-            let strange = format!("{what}: {status} {text}");
-            self.strange.lock().unwrap_or_else(PoisonError::into_inner).insert(strange);
-        }
-    }
-
-    /// Answers that nobody should have got, since the last look.
-    pub fn strange(&self) -> Vec<String> {
-        let mut strange = self.strange.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *strange).into_iter().collect()
-    }
-}
 
 /// The clients at work.
 pub struct Load {
@@ -170,6 +67,7 @@ impl Load {
             }));
         }
         tasks.spawn(answer(client.clone(), house.clone()));
+        workers::start(&mut tasks, client, house, seed);
         Self { running, submitting, ledger, accepted, _tasks: tasks }
     }
 
@@ -261,7 +159,7 @@ async fn answer(client: Client, house: House) {
             let output = json!({"key": key, "step": step, "nonce": nonce});
             let both =
                 tokio::join!(client.succeed(&token, &output), client.succeed(&token, &output));
-            if both == (true, true) {
+            if both.0 != Heard::Perhaps && both.1 != Heard::Perhaps {
                 answered.insert(token);
             }
         }

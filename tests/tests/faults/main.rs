@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! clients ─┬─► api ────┐
-//!          │   core ───┤           proxy: slow, silent, cut
+//! workers ─┤   core ───┤           proxy: slow, silent, cut
 //!          └─► whole ──┼────────────► Postgres: killed, read-only, full, out of connections
 //!          fluxlings ──┤                 ▲
 //!              rogue ──┘                 └── a receiver that duplicates, delays, reorders, drops
@@ -28,6 +28,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod auditor;
+mod client;
 mod draws;
 mod faults;
 mod fluxlings;
@@ -42,6 +43,7 @@ mod receiver;
 mod recipes;
 mod rogue;
 mod rounds;
+mod workers;
 
 use std::process::ExitCode;
 

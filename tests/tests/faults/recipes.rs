@@ -6,11 +6,25 @@ use std::time::Duration;
 use fluxus_schema::payload::INLINE_BYTES;
 use serde_json::{Value, json};
 
-use crate::fluxlings::BROKEN;
+use crate::fluxlings::{BROKEN, SPOILED};
 use crate::rogue::{MODES, TIMEOUT_S};
 
 /// Items of a Map.
 const ITEMS: usize = 4;
+
+/// The activity that workers poll for.
+pub const ACTIVITY: &str = "fault-worker";
+
+/// The activity that nobody polls for.
+const NOBODY: &str = "fault-nobody";
+
+/// How long a task may be without a sign of life, in seconds, and how long it takes where it gives
+/// some, in milliseconds.
+const HEARTBEAT_S: u64 = 1;
+const HEARTBEAT_NAP_MS: u64 = 1_400;
+
+/// Names the large text of a claim's body.
+pub const BODY: &str = "body";
 
 /// How long claims have that are to run out of time.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -24,6 +38,8 @@ pub struct Recipe {
     pub steps: BTreeSet<String>,
     /// Its claims carry documents of megabytes, so there are fewer of them.
     pub is_heavy: bool,
+    /// Large texts that the output has, one of the body and one of each step that got it.
+    pub ballasts: usize,
     /// Steps whose outcome may be there, once.
     pub perhaps: BTreeSet<String>,
     pub end: End,
@@ -54,12 +70,17 @@ impl Recipe {
     fn new(name: &str, definition: Value, steps: &[&str]) -> Self {
         let steps = steps.iter().map(|step| (*step).to_owned()).collect();
         let (name, perhaps, end) = (name.to_owned(), BTreeSet::new(), End::Succeeded);
-        Self { name, definition, steps, is_heavy: false, perhaps, end }
+        Self { name, definition, steps, is_heavy: false, ballasts: 0, perhaps, end }
     }
 
     /// One whose claims are ended from outside, somewhere on their way.
     fn ending(name: &str, end: End) -> Self {
         Self { end, ..Self::new(name, for_ever(), &[]) }
+    }
+
+    /// One whose claims carry large texts.
+    fn heavy(name: &str, definition: Value, steps: &[&str], ballasts: usize) -> Self {
+        Self { is_heavy: true, ballasts, ..Self::new(name, definition, steps) }
     }
 
     /// The type of its claims.
@@ -85,12 +106,13 @@ pub fn all() -> Vec<Recipe> {
         Recipe::new("retry", retry(), &["again", "after"]),
         Recipe::new("nested", nested(), &["a", "b", "c"]),
         Recipe::new("asked", asked(), &["person", "after"]),
+        Recipe::new("polled", polled(), &["polled", "after"]),
+        Recipe::new("beating", beating(), &["fluxling", "worker"]),
+        Recipe::heavy("large", three(), &["a", "b", "c"], 1),
+        Recipe::heavy("bulky", bulky(), &["fluxling", "worker"], 3),
         Recipe::ending("late", End::TimedOut),
         Recipe::ending("unwanted", End::Cancelled),
     ];
-    let mut large = Recipe::new("large", three(), &["a", "b", "c"]);
-    large.is_heavy = true;
-    recipes.push(large);
     recipes.extend(MODES.iter().map(|mode| {
         let mut recipe = Recipe::new(&format!("rogue-{mode}"), rogue(mode), &["after"]);
         recipe.perhaps = ["rogue".to_owned()].into();
@@ -102,7 +124,8 @@ pub fn all() -> Vec<Recipe> {
 
 /// Whatever befalls a task on its way, it is tried again.
 fn patient() -> Value {
-    json!([{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 50,
+    json!([{"ErrorEquals": [SPOILED], "MaxAttempts": 0},
+           {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 50,
             "BackoffRate": 1}])
 }
 
@@ -115,6 +138,18 @@ fn work(step: &str, next: Option<&str>) -> Value {
     });
     go_on(&mut state, next);
     state
+}
+
+/// The same by a worker who polls for it.
+fn polled_work(step: &str, next: Option<&str>) -> Value {
+    let mut state = work(step, next);
+    state["Resource"] = json!(activity(ACTIVITY));
+    state["Parameters"] = json!({"key.$": "$.key", "step": step});
+    state
+}
+
+fn activity(name: &str) -> String {
+    format!("arn:aws:states:eu-central-1:123456789012:activity:{name}")
 }
 
 fn go_on(state: &mut Value, next: Option<&str>) {
@@ -158,15 +193,45 @@ fn wait() -> Value {
         "Wait": {"Type": "Wait", "Seconds": 1, "Next": "After"}, "After": work("after", None)}})
 }
 
-/// Works without end, in two branches; one of them waits between.
+/// Vanished workers are noticed by the time alone.
+fn polled() -> Value {
+    let mut polled = polled_work("polled", Some("After"));
+    polled["TimeoutSeconds"] = json!(3);
+    json!({"StartAt": "Polled", "States": {"Polled": polled, "After": work("after", None)}})
+}
+
+/// Whoever does not beat is noticed, and nothing else bounds the time.
+fn beating() -> Value {
+    let mut fluxling = work("fluxling", Some("Worker"));
+    fluxling["Parameters"]["nap_ms"] = json!(HEARTBEAT_NAP_MS);
+    fluxling["HeartbeatSeconds"] = json!(HEARTBEAT_S);
+    let mut worker = polled_work("worker", None);
+    worker["HeartbeatSeconds"] = json!(HEARTBEAT_S);
+    json!({"StartAt": "Fluxling", "States": {"Fluxling": fluxling, "Worker": worker}})
+}
+
+/// Inputs and results past what is kept in their rows, of a fluxling and of a worker.
+fn bulky() -> Value {
+    let mut fluxling = work("fluxling", Some("Worker"));
+    fluxling["Parameters"]["ballast.$"] = json!("$.ballast");
+    let mut worker = polled_work("worker", None);
+    worker["Parameters"]["ballast.$"] = json!("$.ballast");
+    worker["TimeoutSeconds"] = json!(10);
+    json!({"StartAt": "Fluxling", "States": {"Fluxling": fluxling, "Worker": worker}})
+}
+
+/// Works without end, in three branches; one of them waits between, one for a worker.
 fn for_ever() -> Value {
     let mut resting = work("resting", Some("Rest"));
     resting["ResultPath"] = Value::Null;
     let mut busy = work("busy", Some("busy"));
     busy["ResultPath"] = Value::Null;
     busy["Parameters"]["nap_ms"] = json!(100);
-    json!({"StartAt": "Both", "States": {"Both": {
+    let mut nobody = polled_work("nobody", None);
+    nobody["Resource"] = json!(activity(NOBODY));
+    json!({"StartAt": "All", "States": {"All": {
         "Type": "Parallel", "End": true, "Branches": [
+            {"StartAt": "nobody", "States": {"nobody": nobody}},
             {"StartAt": "busy", "States": {"busy": busy}},
             {"StartAt": "Rest", "States": {
                 "Rest": {"Type": "Wait", "Seconds": 1, "Next": "resting"}, "resting": resting}}]}}})
@@ -179,7 +244,7 @@ fn retry() -> Value {
     broken["Parameters"]["failing"] = json!(1_000_000);
     broken["Retry"] = json!([
         {"ErrorEquals": [BROKEN], "MaxAttempts": 0},
-        patient()[0]
+        patient()[1]
     ]);
     broken["Catch"] = json!([
         {"ErrorEquals": [BROKEN], "ResultPath": "$.failure", "Next": "After"}
@@ -214,13 +279,18 @@ fn rogue(mode: &str) -> Value {
         "After": work("after", None)}})
 }
 
+/// A text past what is kept in rows, another for each name.
+pub fn ballast(of: &str) -> String {
+    format!("{of} ").repeat(INLINE_BYTES / of.len())
+}
+
 /// The claim of a recipe, under a key.
 pub fn claim(recipe: &Recipe, key: &str) -> Value {
     let items: Vec<usize> = (0..ITEMS).collect();
     let mut body = json!({"key": key, "items": items});
-    if recipe.name == "large" {
+    if recipe.ballasts > 0 {
         // Goes along through all states, past what is kept in their rows.
-        body["ballast"] = json!("ballast ".repeat(INLINE_BYTES / 7));
+        body["ballast"] = json!(ballast(BODY));
     }
     let mut claim = json!({"type": recipe.claim_type(), "body": body});
     if recipe.end == End::TimedOut {

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::auditor;
+use crate::client::Client;
 use crate::draws::Draws;
 use crate::faults::Fault;
 use crate::house::House;
-use crate::load::{Client, Load};
+use crate::load::Load;
 use crate::old;
 use crate::postgres::Server;
 use crate::process::{Kind, Process};
@@ -215,6 +216,9 @@ impl Run {
         let ledger = self.load.ledger();
         let mut wrong = auditor::settle(&self.server, &self.house, &self.recipes, &ledger).await;
         wrong.extend(self.processes.iter_mut().filter_map(Process::ended_by_itself));
+        if wrong.is_empty() {
+            wrong = auditor::check_ballast(&self.client, &self.recipes, &ledger).await;
+        }
         wrong.extend(self.client.strange());
         if wrong.is_empty() {
             self.server.run(EMPTY).await;

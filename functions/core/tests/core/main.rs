@@ -3,6 +3,7 @@
 // Helpers of tests may fail loudly, wherever they stand.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod activity;
 mod bad;
 mod concurrent;
 mod cost;

@@ -198,6 +198,10 @@ pub(crate) fn on_event(
         }
         Input::TaskHeartbeat { token } if is_attempt(&token) || is_callback(&token) => {
             let seconds = task.heartbeat_s?;
+            // Whoever polled for it has it, though the word of that may come later.
+            if resource.is_polled() {
+                task.held = None;
+            }
             task.heartbeat_due = Some(after(stepper.now, seconds));
             Some(watch(stepper, visit, task))
         }
@@ -210,7 +214,11 @@ pub(crate) fn on_event(
                 (false, true) => {
                     Failed { also: Some(retry::HEARTBEAT_TIMEOUT), ..Failed::from(timeout) }
                 }
-                (false, false) => return Some(watch(stepper, visit, task)),
+                (false, false) => {
+                    // Set before the task was held. A step would hold it once more, for another.
+                    task.due()?;
+                    return Some(watch(stepper, visit, task));
+                }
             };
             stepper.record(names.timed_out, with_failure(resource, &failed.failure));
             Some(Go::Fail(visit, failed))
