@@ -79,6 +79,8 @@ kinds! {
     FluxlingDoesNotExist 404 "fluxling-does-not-exist" "The fluxling does not exist",
     /// Step Functions: `TaskDoesNotExist`.
     TaskDoesNotExist 404 "task-does-not-exist" "No task waits with this token",
+    /// No queue and no fluxling of this name.
+    QueueDoesNotExist 404 "queue-does-not-exist" "The queue does not exist",
     /// No such dead letter in the queue.
     DeadLetterDoesNotExist 404 "dead-letter-does-not-exist" "The dead letter does not exist",
     /// The path is there, but not for this method.

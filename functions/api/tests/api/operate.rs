@@ -1,17 +1,12 @@
-//! What an operator asks for: stuck claims, redrive, retry, skip, dead letters.
+//! What an operator asks for: stuck claims, redrive, retry, skip.
 
-use fluxus_queue::{Burial, Outgoing, Queue as _, QueueName, Receive};
-use fluxus_schema::message::{CORE_QUEUE, CoreMessage};
+use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{BranchId, ClaimId, HybridTime, Tenant, Timestamp};
 use fluxus_store::{BranchRow, BranchStatus, Changes, End, dead_message};
 use serde_json::json;
 
 use crate::support::{Api, api, now};
 use crate::tasks::waiting;
-
-fn name(queue: &str) -> QueueName {
-    QueueName::new(queue).expect("a name")
-}
 
 /// Ends a started claim as FAILED, with its root branch kept, as the core would.
 async fn fail(api: &Api, claim_id: ClaimId, ended_at: Timestamp) {
@@ -130,53 +125,6 @@ async fn a_task_that_waits_is_retried_or_skipped() {
     assert_eq!(answer.pointers(), ["/by"]);
     api.end(claim_id).await;
     api.post(&format!("{path}/retry"), &json!({})).await.problem(409, "claim-has-ended");
-}
-
-#[tokio::test]
-async fn dead_letters_are_listed_redriven_and_purged() {
-    let api = api().await;
-    let (claim_id, token) = waiting(&api).await;
-    let failed = CoreMessage::TaskHeartbeat { token };
-    let body = serde_json::to_string(&failed).expect("JSON");
-    for (queue, body) in [(CORE_QUEUE, body.as_str()), ("shop", "no JSON"), ("ingest", "{}")] {
-        api.queue.send(vec![Outgoing::new(name(queue), body)]).await.expect("sends");
-        let request = Receive {
-            max: 1,
-            wait: std::time::Duration::ZERO,
-            visibility: std::time::Duration::from_secs(60),
-        };
-        let received = api.queue.receive(&name(queue), request).await.expect("receives");
-        let burials = received.into_iter().map(|one| Burial::new(one, "poison")).collect();
-        api.queue.bury(&name(queue), burials).await.expect("buries");
-    }
-    let listed = api.get("/v1/dead-letters").await.expect(200).body;
-    let queues: Vec<_> = listed["letters"].as_array().expect("a list").iter().collect();
-    assert_eq!(queues.len(), 2, "of the queues that are known: {listed}");
-    assert_eq!(queues[0]["queue"], "core");
-    assert_eq!(queues[0]["claim_id"], json!(claim_id));
-    let paged = api.get("/v1/dead-letters?limit=1").await.expect(200).body;
-    let cursor = paged["next_cursor"].as_str().expect("a cursor");
-    let rest = api.get(&format!("/v1/dead-letters?limit=1&cursor={cursor}")).await.expect(200).body;
-    assert_eq!(rest["letters"][0]["queue"], "ingest");
-    assert!(rest["next_cursor"].is_null());
-
-    let id = queues[0]["message_id"].as_str().expect("an id");
-    let one = api.get(&format!("/v1/dead-letters/core/{id}")).await.expect(200).body;
-    assert_eq!((&one["body"]["type"], &one["reason"]), (&json!("TaskHeartbeat"), &json!("poison")));
-    assert_eq!(one["attempts"].as_array().map(Vec::len), Some(1));
-    let gone = api.get("/v1/dead-letters/core/999").await;
-    gone.problem(404, "dead-letter-does-not-exist");
-
-    let neither = api.post("/v1/dead-letters/core/purge", &json!({})).await;
-    neither.problem(422, "invalid-document");
-    let these = json!({"message_ids": [id]});
-    let answer = api.post("/v1/dead-letters/core/redrive", &these).await.expect(200);
-    assert_eq!(answer.body, json!({"queue": "core", "count": 1}));
-    assert_eq!(api.messages().await, [failed]);
-    let answer = api.post("/v1/dead-letters/shop/purge", &json!({"all": true})).await.expect(200);
-    assert_eq!(answer.body["count"], 1);
-    let left = api.get("/v1/dead-letters?queue=shop").await.expect(200).body;
-    assert_eq!(left["letters"], json!([]));
 }
 
 #[tokio::test]
