@@ -154,7 +154,8 @@ pub(crate) async fn find(app: &App, tenant: &Tenant, id: ClaimId) -> Result<Clai
         ("stuck" = Option<bool>, Query,
          description = "With `true`, only claims that wait longer than they should; each says why"),
         ("stuck_after" = Option<u32>, Query,
-         description = "Seconds after which a claim counts as stuck, whatever it waits for"),
+         description = "Seconds after which a claim counts as stuck, whatever its task waits for: a \
+                        callback, an activity's worker, a timeout of its own"),
         ("attribute.KEY" = Option<String>, Query,
          description = "With this attribute; KEY is its key"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
@@ -217,15 +218,13 @@ async fn stuck(
         };
     }
     let now = entropy::now();
-    let since = after.map_or_else(
-        || StuckSince::usual(now),
-        |seconds| {
+    let found = match after {
+        None => app.store().stuck_claims(Some(tenant), StuckSince::usual(now)).await?,
+        Some(seconds) => {
             let ms = now.as_millis().saturating_sub(i64::from(seconds) * 1_000);
-            let since = Timestamp::from_millis(ms);
-            StuckSince { overdue: since, unanswered: since }
-        },
-    );
-    let found = app.store().stuck_claims(Some(tenant), since).await?;
+            app.store().waiting_claims(Some(tenant), Timestamp::from_millis(ms)).await?
+        }
+    };
     Ok(Some(found.into_iter().map(|one| (one.claim_id, one.stuck)).collect()))
 }
 

@@ -167,3 +167,39 @@ async fn a_stuck_claim_says_what_holds_it_up_and_its_message_is_sent_again() {
     assert_eq!(left["claims"], json!([]));
     api.get("/v1/claims?stuck_after=5").await.problem(400, "invalid-parameter");
 }
+
+#[tokio::test]
+async fn by_a_bound_of_ones_own_a_task_counts_whatever_it_waits_for() {
+    let api = api().await;
+    let task = |task: &str| {
+        format!(
+            "UPDATE branch SET state = replace(state::text, '\"task\":{{', '\"task\":{{{task},')::json"
+        )
+    };
+    let callback = task(r#""submitted":true,"callback":"t""#);
+    let in_time = task(r#""deadline":"2999-01-01T00:00:00Z""#);
+    let activity = "UPDATE branch SET unserved = 'activity.approve'".to_owned();
+    let other = task(r#""execution":"01890a5d-ac96-774b-bcce-b302099a8057","submitted":true"#);
+    for (change, detail) in [
+        (String::new(), "a task is in hand"),
+        (callback, "waits for a callback"),
+        (in_time, "a task is in hand, and its time is not over"),
+        (activity, "no worker polled for the activity"),
+        (other, "waits for the end of claim 01890a5d-ac96-774b-bcce-b302099a8057"),
+    ] {
+        let (claim_id, _) = waiting(&api).await;
+        if !change.is_empty() {
+            let session = api.store.session().await.expect("a session");
+            let change = format!("{change} WHERE claim_id = '{claim_id}'");
+            session.batch(&change).await.expect("changes");
+        }
+        let found = api.get("/v1/claims?stuck=true&stuck_after=0").await.expect(200).body;
+        let (newest, stuck) = (&found["claims"][0], &found["claims"][0]["stuck"]);
+        assert_eq!(newest["claim_id"], json!(claim_id), "{found}");
+        assert_eq!((&stuck["reason"], &stuck["detail"]), (&json!("no_answer"), &json!(detail)));
+        let usual = api.get("/v1/claims?stuck=true").await.expect(200).body;
+        assert_eq!(usual["claims"], json!([]));
+        let later = api.get("/v1/claims?stuck=true&stuck_after=3600").await.expect(200).body;
+        assert_eq!(later["claims"], json!([]));
+    }
+}
