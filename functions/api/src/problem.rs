@@ -101,6 +101,8 @@ kinds! {
     InvalidDefinition 422 "invalid-definition" "The recipe's definition is not valid",
     /// Step Functions: `InvalidExecutionInput`.
     InvalidClaim 422 "invalid-claim" "The claim is not valid",
+    /// The idempotency key is that of a claim with another type, subject or body.
+    IdempotencyKeyReused 422 "idempotency-key-reused" "The idempotency key is another claim's",
     /// Step Functions: `InvalidOutput`.
     InvalidOutput 422 "invalid-output" "The task's output is not valid",
     /// More claims wait to be evaluated than may.

@@ -28,7 +28,8 @@ use crate::submission;
 const LIST: &str = "claims";
 
 problems!(SubmitProblems: MalformedJson, NestingTooDeep, InvalidHeader, IncompleteBody,
-    BodyTooLarge, UnsupportedMediaType, InvalidDocument, InvalidClaim, TooManyClaims);
+    BodyTooLarge, UnsupportedMediaType, InvalidDocument, InvalidClaim, IdempotencyKeyReused,
+    TooManyClaims);
 problems!(ReadProblems: InvalidParameter, ClaimDoesNotExist);
 problems!(ListProblems: InvalidParameter);
 problems!(CancelProblems: InvalidParameter, ClaimDoesNotExist, ClaimHasEnded, MalformedJson,
@@ -37,13 +38,15 @@ problems!(CancelProblems: InvalidParameter, ClaimDoesNotExist, ClaimHasEnded, Ma
 /// Submit a claim.
 ///
 /// Answers when the claim is durably accepted. With `Prefer: wait=SECONDS` answers with the whole
-/// claim when it ends in that time. With a known idempotency key answers with the known claim.
+/// claim when it ends in that time. With a known idempotency key answers with the known claim, where
+/// type, subject and body are the same; anything else is refused (`idempotency-key-reused`).
 #[utoipa::path(
     post, path = "/v1/claims", operation_id = "submitClaim", tag = "claims",
     request_body = NewClaim,
     params(
         ("Idempotency-Key" = Option<String>, Header,
-         description = "The same key again gives the same claim again"),
+         description = "The same key again gives the same claim again; with another type, subject \
+                        or body it is refused"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, at most 30"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context"),
     ),
@@ -66,6 +69,7 @@ pub(crate) async fn submit(
     claim.idempotency_key = headers::idempotency_key(&headers, claim.idempotency_key)?;
     submission::check(&claim, bytes)?;
     let traceparent = headers::traceparent(&headers);
+    check_deadline(&app, &tenant, &claim).await?;
     admit(&app, &tenant, &claim).await?;
     let intake = submission::intake(tenant, claim, traceparent);
     let claim_id = intake.claim_id;
@@ -74,7 +78,10 @@ pub(crate) async fn submit(
     // Before the claim is written, so that its end cannot be missed.
     let registered =
         wait.and_then(|_| app.waiters().register(claim_id, Some(submission::submitted(&intake))));
-    let inserted = app.intake().submit(intake, bytes).await?;
+    let (inserted, known) = app.intake().submit(intake, bytes).await?;
+    if let Some(given) = known {
+        submission::check_known(app.store(), &given, inserted.claim_id).await?;
+    }
     let submitted = Submitted {
         claim_id: inserted.claim_id,
         status: inserted.status,
@@ -101,6 +108,20 @@ pub(crate) async fn submit(
             answer.into_response()
         }
     })
+}
+
+/// Refuses a deadline that is over, unless the claim is one that came in before it.
+async fn check_deadline(app: &App, tenant: &Tenant, claim: &NewClaim) -> Result<(), Refusal> {
+    let Some(deadline) = claim.deadline.filter(|deadline| *deadline <= entropy::now()) else {
+        return Ok(());
+    };
+    match &claim.idempotency_key {
+        Some(key) if app.store().is_known(tenant, key).await? => Ok(()),
+        _ => {
+            let fault = Fault::of_document("/deadline", format!("is over: {deadline}"));
+            Err(Refusal::faulty(Kind::InvalidClaim, vec![fault]))
+        }
+    }
 }
 
 /// Lets a claim in if there is room for it, or if it was let in before.
@@ -236,7 +257,8 @@ fn statuses(params: &mut Params) -> Result<Vec<ClaimStatus>, Refusal> {
 
 /// Cancel a claim.
 ///
-/// The claim ends as `ABORTED` soon after the answer.
+/// The claim ends as `ABORTED` soon after the answer. One that has ended is refused
+/// (`claim-has-ended`), however it ended: there is nothing left to cancel.
 #[utoipa::path(
     post, path = "/v1/claims/{claim_id}/cancel", operation_id = "cancelClaim", tag = "claims",
     params(("claim_id" = ClaimId, Path, description = "The claim")),
