@@ -127,6 +127,7 @@ impl Ingest {
         for message in batch {
             match read(&message) {
                 Ok(row) if self.backlog.admit(&row.tenant).await.is_err() => {
+                    count("ClaimsRefused", &[], 1);
                     away.push((message, row));
                 }
                 Ok(row) => {

@@ -129,7 +129,10 @@ async fn admit(app: &App, tenant: &Tenant, claim: &NewClaim) -> Result<(), Refus
     let Err(refusal) = app.backlog().admit(tenant).await else { return Ok(()) };
     match &claim.idempotency_key {
         Some(key) if app.store().is_known(tenant, key).await? => Ok(()),
-        _ => Err(refusal),
+        _ => {
+            app.backlog().count_refused(tenant);
+            Err(refusal)
+        }
     }
 }
 
