@@ -19,7 +19,8 @@ pub(crate) fn check(claim: &NewClaim, bytes: usize) -> Result<(), Refusal> {
     let measured = if bytes > MAX_PAYLOAD_BYTES { claim.body.to_string().len() } else { 0 };
     if measured > MAX_PAYLOAD_BYTES {
         let detail = format!(
-            "the claim's body has {measured} bytes of JSON; the bound is {MAX_PAYLOAD_BYTES}"
+            "the claim's body has {measured} bytes of JSON; the bound is {MAX_PAYLOAD_BYTES} for a \
+             claim's body"
         );
         return Err(Refusal::new(Kind::BodyTooLarge, detail));
     }

@@ -95,6 +95,38 @@ async fn whoever_polls_for_a_task_is_answered_at_shutdown() {
 }
 
 #[tokio::test]
+async fn whoever_sends_too_much_still_hears_why() {
+    let api = api().await;
+    let listener = listener().await;
+    let addr = listener.local_addr().expect("an address");
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(serve(api.app.clone(), listener, shutdown.clone()));
+    // All is sent before the answer is read, as many clients do. Past the kernel's own buffers.
+    let bytes = 12 * 1024 * 1024;
+    let filler = "x".repeat(bytes);
+    let head = format!(
+        "POST /v1/claims HTTP/1.1\r\nHost: {addr}\r\nContent-Type: application/json\r\n\
+         Connection: close\r\n"
+    );
+    let announced = format!("{head}Content-Length: {bytes}\r\n\r\n{filler}");
+    let chunked =
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{filler}\r\n0\r\n\r\n");
+    for request in [announced, chunked] {
+        let mut stream = TcpStream::connect(addr).await.expect("connects");
+        let answer = exchange(&mut stream, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("the bound is 6291456 for a claim's body"), "{answer}");
+    }
+    // Whoever asks first is not made to send it.
+    let mut stream = TcpStream::connect(addr).await.expect("connects");
+    let asked = format!("{head}Content-Length: {bytes}\r\nExpect: 100-continue\r\n\r\n");
+    let answer = exchange(&mut stream, &asked).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    shutdown.cancel();
+    serving.await.expect("ends").expect("served");
+}
+
+#[tokio::test]
 async fn an_open_api_listens_on_loopback_only() {
     let api = api().await;
     let listener = TcpListener::bind("0.0.0.0:0").await.expect("a socket");
