@@ -60,6 +60,9 @@ async fn a_failed_claim_is_redriven() {
     fail(&api, claim_id, now()).await;
     let _submitted = api.messages().await;
     assert_eq!(api.get(&path).await.expect(200).body["redrive_status"], "REDRIVABLE");
+    let ended = api.post(&format!("{path}/retry"), &json!({})).await;
+    let ended = ended.problem(409, "claim-has-ended");
+    assert!(ended.detail().ends_with("as FAILED; it can be redriven"), "{}", ended.detail());
     for _twice in 0..2 {
         let answer = api.post(&format!("{path}/redrive"), &json!({})).await.expect(202);
         assert_eq!(answer.body, json!({"claim_id": claim_id, "redrive_count": 1}));
@@ -124,7 +127,9 @@ async fn a_task_that_waits_is_retried_or_skipped() {
     let answer = api.post(&format!("{path}/retry"), &long).await.problem(422, "invalid-document");
     assert_eq!(answer.pointers(), ["/by"]);
     api.end(claim_id).await;
-    api.post(&format!("{path}/retry"), &json!({})).await.problem(409, "claim-has-ended");
+    let ended = api.post(&format!("{path}/retry"), &json!({})).await;
+    let ended = ended.problem(409, "claim-has-ended");
+    assert_eq!(ended.detail(), format!("claim {claim_id} has ended as SUCCEEDED"));
 }
 
 #[tokio::test]
