@@ -162,7 +162,7 @@ pub struct DeadLetterPage {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WhichLetters {
-    /// These; others are passed over.
+    /// These, 1,000 at most. Where one is not there, nothing is done to any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub message_ids: Vec<String>,
     /// All of the queue: instead of naming them.
@@ -350,8 +350,11 @@ pub struct RecipeVersions {
 /// All fluxlings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FluxlingList {
-    /// By name.
+    /// By name: the caller's own, and those that all tenants share.
     pub fluxlings: Vec<Fluxling>,
+    /// Which of them are shared. Their load is not shown: it is that of all tenants together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<FluxlingName>,
 }
 
 /// What claims of a type must look like.

@@ -347,7 +347,8 @@ pub struct Stuck {
     /// The capability that is missing, or that the task was given out for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capability: Option<Capability>,
-    /// More of it, in words: why a message could not be handled.
+    /// More of it, in words: why a message could not be handled; what a task waits for, where it was
+    /// asked by a bound of one's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -362,7 +363,8 @@ pub enum StuckReason {
     DeadLetter,
     /// No fluxling offers the capability that a task asks for.
     NoFluxling,
-    /// A task without a timeout was given to a fluxling, and no answer comes.
+    /// A task without a timeout was given to a fluxling, and no answer comes; by a bound of one's own,
+    /// any task that is not answered.
     NoAnswer,
     /// It was accepted, and nobody took it up.
     NotBegun,

@@ -76,6 +76,17 @@ struct Inner {
     look_every: Duration,
     looking: Semaphore,
     picture: Mutex<Picture>,
+    /// Claims refused by this process. As many entries as tenants have keys.
+    refused: Mutex<BTreeMap<Tenant, u64>>,
+}
+
+/// What `GET /metrics` says of it.
+pub(crate) struct Seen {
+    /// Claims of all tenants that wait to be evaluated.
+    pub(crate) all: u64,
+    pub(crate) bounds: Bounds,
+    /// Claims of the tenant that this process refused.
+    pub(crate) refused: u64,
 }
 
 #[derive(Default)]
@@ -103,6 +114,7 @@ impl Backlog {
             look_every: if beside { LOOK_EVERY } else { LOOK_EVERY_REQUESTS },
             looking: Semaphore::new(1),
             picture: Mutex::default(),
+            refused: Mutex::default(),
         }))
     }
 
@@ -132,9 +144,31 @@ impl Backlog {
             return Ok(());
         };
         drop(picture);
-        fluxus_lambda::metrics::count("ClaimsRefused", &[], 1);
         let seconds = rand::rng().random_range(RETRY_AFTER);
         Err(Refusal::new(Kind::TooManyClaims, detail).retry_after(seconds))
+    }
+
+    /// Counts a claim of the tenant that was sent away: not each that [`admit`](Self::admit) refuses,
+    /// because one that is known is answered all the same.
+    pub(crate) fn count_refused(&self, tenant: &Tenant) {
+        fluxus_lambda::metrics::count("ClaimsRefused", &[], 1);
+        *self.refused().entry(tenant.clone()).or_default() += 1;
+    }
+
+    /// How things stand for a tenant, looked at anew where it is time.
+    pub(crate) async fn seen(&self, tenant: &Tenant) -> Seen {
+        let is_old = self.picture().next_look.is_none_or(|next| Instant::now() >= next);
+        if is_old
+            && let Ok(_one) = self.0.looking.try_acquire()
+            && let Err(error) = self.look().await
+        {
+            tracing::warn!(error, "cannot look at the backlog; metrics tell of the last look");
+        }
+        Seen {
+            all: self.picture().in_all(),
+            bounds: self.0.bounds,
+            refused: self.refused().get(tenant).copied().unwrap_or_default(),
+        }
     }
 
     /// Whether there is no room for anybody who holds more than little: time to leave messages on
@@ -205,6 +239,10 @@ impl Backlog {
             *count > 0
         });
         Ok(())
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<Tenant, u64>> {
+        self.0.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn picture(&self) -> MutexGuard<'_, Picture> {

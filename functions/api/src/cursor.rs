@@ -16,11 +16,16 @@ pub(crate) fn seal(list: &str, key: impl Display) -> String {
 
 /// The key in a cursor of this list.
 pub(crate) fn open<T: FromStr>(list: &str, cursor: &str) -> Result<T, String> {
+    let wrong = "is not a `next_cursor` of this list; ask again without it";
+    key(list, cursor).ok_or_else(|| wrong.to_owned())
+}
+
+/// The same, where it is not a list's: each says in its own words what is no cursor.
+pub(crate) fn key<T: FromStr>(list: &str, cursor: &str) -> Option<T> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     let key = text.as_deref().and_then(|text| text.strip_prefix(list)?.strip_prefix(':'));
     key.and_then(|key| key.parse().ok())
-        .ok_or_else(|| "is not a `next_cursor` of this list; ask again without it".to_owned())
 }
 
 #[cfg(test)]

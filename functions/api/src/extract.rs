@@ -3,20 +3,21 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::body::Bytes;
+use axum::body::{BodyDataStream, Bytes};
 use axum::extract::rejection::PathRejection;
-use axum::extract::{
-    DefaultBodyLimit, FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
-};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
 use fluxus_schema::Tenant;
-use fluxus_schema::limits::{MAX_NESTING, MAX_REQUEST_BYTES};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use fluxus_schema::limits::{
+    MAX_DEFINITION_BYTES, MAX_NESTING, MAX_PAYLOAD_BYTES, MAX_REQUEST_BYTES,
+};
+use futures::TryStreamExt as _;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::limits::BODY_READ_TIMEOUT;
+use crate::limits::{BODY_READ_TIMEOUT, DRAIN_TIMEOUT, MAX_DRAINED_BYTES};
 use crate::nesting;
 use crate::problem::{Kind, Refusal};
 
@@ -69,21 +70,23 @@ where
     }
 }
 
-async fn read(mut request: Request, most: usize) -> Result<Bytes, Refusal> {
-    let too_large = || {
-        let detail = format!("the body is larger than {most} bytes");
-        Refusal::new(Kind::BodyTooLarge, detail)
-    };
-    // Refused before it is read, so that a client that waits for `100 Continue` need not send it.
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(number);
-    if announced.is_some_and(|bytes| bytes > most as u64) {
-        return Err(too_large());
+async fn read(request: Request, most: usize) -> Result<Bytes, Refusal> {
+    let (parts, body) = request.into_parts();
+    let mut chunks = body.into_data_stream();
+    let announced = parts.headers.get(CONTENT_LENGTH).and_then(number);
+    if let Some(bytes) = announced.filter(|bytes| *bytes > most as u64) {
+        // Whoever waits for `100 Continue` need not send it at all.
+        if bytes <= MAX_DRAINED_BYTES as u64 && !parts.headers.contains_key(EXPECT) {
+            drain(&mut chunks, MAX_DRAINED_BYTES).await;
+        }
+        return Err(too_large(most));
     }
-    DefaultBodyLimit::max(most).apply(&mut request);
-    let reading = Bytes::from_request(request, &());
-    match tokio::time::timeout(BODY_READ_TIMEOUT, reading).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
+    match tokio::time::timeout(BODY_READ_TIMEOUT, collect(&mut chunks, most)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => {
+            drain(&mut chunks, MAX_DRAINED_BYTES.saturating_sub(most)).await;
+            Err(too_large(most))
+        }
         Ok(Err(_)) => Err(Refusal::new(Kind::IncompleteBody, "the body ended before its end")),
         Err(_elapsed) => {
             let seconds = BODY_READ_TIMEOUT.as_secs();
@@ -91,6 +94,48 @@ async fn read(mut request: Request, most: usize) -> Result<Bytes, Refusal> {
             Err(Refusal::new(Kind::IncompleteBody, detail))
         }
     }
+}
+
+/// The whole body; none where it is larger than `most` bytes.
+async fn collect(chunks: &mut BodyDataStream, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let Some(mut first) = chunks.try_next().await? else { return Ok(Some(Bytes::new())) };
+    let mut all: Option<Vec<u8>> = None;
+    loop {
+        let read = all.as_ref().map_or(first.len(), Vec::len);
+        if read > most {
+            return Ok(None);
+        }
+        // Most bodies come in one piece, which needs no copy.
+        let Some(next) = chunks.try_next().await? else {
+            return Ok(Some(all.map_or(first, Bytes::from)));
+        };
+        all.get_or_insert_with(|| std::mem::take(&mut first).into()).extend_from_slice(&next);
+    }
+}
+
+/// Reads what nobody wants, so that a client that sends all before it reads gets its answer instead
+/// of a connection that broke.
+async fn drain(chunks: &mut BodyDataStream, most: usize) {
+    let drained = async {
+        let mut read = 0;
+        while let Ok(Some(chunk)) = chunks.try_next().await {
+            read += chunk.len();
+            if read > most {
+                return;
+            }
+        }
+    };
+    let _elapsed = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
+}
+
+fn too_large(most: usize) -> Refusal {
+    let what = if most == MAX_REQUEST_BYTES {
+        format!("the bound is {MAX_PAYLOAD_BYTES} for a claim's body, and for any other payload")
+    } else {
+        format!("the bound is {MAX_DEFINITION_BYTES} for a recipe's definition")
+    };
+    let detail = format!("the request has more than {most} bytes; {what}");
+    Refusal::new(Kind::BodyTooLarge, detail)
 }
 
 fn number(value: &HeaderValue) -> Option<u64> {

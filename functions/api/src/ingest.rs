@@ -21,7 +21,7 @@ use std::time::Duration;
 use fluxus_lambda::metrics::{count, took};
 use fluxus_queue::{Burial, Outgoing, Queue, QueueError, QueueName, Receipt, Receive, Received};
 use fluxus_schema::limits::MAX_REQUEST_BYTES;
-use fluxus_schema::{NewClaim, Tenant, Timestamp};
+use fluxus_schema::{ClaimId, NewClaim, Tenant, Timestamp};
 use fluxus_store::{Intake as NewRow, Outbound, Store};
 use rand::Rng as _;
 use serde::Deserialize;
@@ -127,6 +127,7 @@ impl Ingest {
         for message in batch {
             match read(&message) {
                 Ok(row) if self.backlog.admit(&row.tenant).await.is_err() => {
+                    count("ClaimsRefused", &[], 1);
                     away.push((message, row));
                 }
                 Ok(row) => {
@@ -169,9 +170,14 @@ impl Ingest {
             ingested.failed.extend(messages.into_iter().map(|message| message.receipt));
             return;
         };
-        for (message, answer) in messages.into_iter().zip(answers) {
+        for ((message, row), answer) in messages.into_iter().zip(rows).zip(answers) {
             match answer {
-                Ok(_inserted) => ingested.done.push(message.receipt),
+                Ok(inserted) => {
+                    ingested.done.push(message.receipt);
+                    if inserted.duplicate {
+                        self.warn_of_another(until, &row, inserted.claim_id).await;
+                    }
+                }
                 Err(refusal) if refusal.may_pass() => {
                     let (reason, cause) = (refusal.reason(), refusal.cause());
                     tracing::warn!(message.id = %message.id, reason, cause, "a claim comes again");
@@ -179,6 +185,16 @@ impl Ingest {
                 }
                 Err(refusal) => rejected.push((message, refusal)),
             }
+        }
+    }
+
+    /// Says so where a claim is dropped that is another than the one with its key: on a queue nobody
+    /// can be refused. That the answer to a delivery was lost is the usual reason for a duplicate.
+    async fn warn_of_another(&self, until: Option<Instant>, given: &NewRow, known: ClaimId) {
+        let checked = in_time(until, submission::check_known(&self.writer.store, given, known));
+        if let Some(Err(refusal)) = checked.await {
+            let (reason, cause) = (refusal.reason(), refusal.cause());
+            tracing::warn!(claim.id = %known, reason, cause, "a claim is dropped as a duplicate");
         }
     }
 

@@ -38,8 +38,11 @@ pub(crate) struct Intake {
 struct Arrival {
     row: NewRow,
     bytes: usize,
-    reply: oneshot::Sender<Result<Inserted, Refusal>>,
+    reply: oneshot::Sender<Result<Written, Refusal>>,
 }
+
+/// What became of a claim; where one was known, the claim comes back, to be compared with it.
+type Written = (Inserted, Option<NewRow>);
 
 /// A core in this process, which begins claims as they come in.
 #[async_trait]
@@ -104,11 +107,12 @@ impl Intake {
         self.closing.cancel();
     }
 
-    /// Writes a claim and its first message; returns when the commit is durable.
+    /// Writes a claim and its first message; returns when the commit is durable. A claim that is known
+    /// is given back.
     ///
     /// # Errors
     /// [`Refusal`]: unavailable if too many claims wait, at shutdown, and without a database.
-    pub(crate) async fn submit(&self, row: NewRow, bytes: usize) -> Result<Inserted, Refusal> {
+    pub(crate) async fn submit(&self, row: NewRow, bytes: usize) -> Result<Written, Refusal> {
         let (reply, answer) = oneshot::channel();
         match self.sender.try_send(Arrival { row, bytes, reply }) {
             Ok(()) => {}
@@ -173,7 +177,9 @@ impl Writer {
     async fn write_all(&self, batch: Vec<Arrival>) {
         let (rows, replies): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|arrival| (arrival.row, arrival.reply)).unzip();
-        for (reply, answer) in replies.into_iter().zip(self.write_each(&rows).await) {
+        let answers = self.write_each(&rows).await;
+        for ((row, reply), answer) in rows.into_iter().zip(replies).zip(answers) {
+            let answer = answer.map(|inserted| (inserted, inserted.duplicate.then_some(row)));
             // A client that went away needs no answer.
             let _gone = reply.send(answer);
         }

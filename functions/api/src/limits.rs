@@ -21,6 +21,14 @@ pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to send a body: 6 MiB at 200 KB/s.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Most bytes of a body past its bound that are read all the same, and thrown away, so that the client
+/// hears why it is refused: somewhat more than twice the largest payload. Whoever sends more meets a
+/// closed connection.
+pub const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long that may take: a client nearby is done, and one far away holds no connection.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Most open connections. Each holds a buffer of [`MAX_HEADER_BYTES`] and a file descriptor;
 /// further ones wait in the listener's backlog.
 pub const MAX_CONNECTIONS: usize = 4096;

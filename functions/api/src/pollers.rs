@@ -33,7 +33,7 @@ impl Default for Pollers {
 }
 
 impl Pollers {
-    /// Ends all waits; from now on each poll looks once.
+    /// Ends all waits; from now on no poll waits.
     pub(crate) fn close(&self) {
         self.closed.cancel();
     }
@@ -72,7 +72,13 @@ impl Pollers {
     where
         F: Future<Output = Result<Option<T>, Refusal>>,
     {
-        let Ok(_turn) = timeout_at(until, turn.lock()).await else { return Ok(None) };
+        let _turn = tokio::select! {
+            () = self.closed.cancelled() => return Ok(None),
+            turn = timeout_at(until, turn.lock()) => match turn {
+                Ok(turn) => turn,
+                Err(_elapsed) => return Ok(None),
+            },
+        };
         loop {
             if let Some(found) = take().await? {
                 return Ok(Some(found));

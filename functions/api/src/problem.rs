@@ -79,6 +79,8 @@ kinds! {
     FluxlingDoesNotExist 404 "fluxling-does-not-exist" "The fluxling does not exist",
     /// Step Functions: `TaskDoesNotExist`.
     TaskDoesNotExist 404 "task-does-not-exist" "No task waits with this token",
+    /// No queue and no fluxling of this name.
+    QueueDoesNotExist 404 "queue-does-not-exist" "The queue does not exist",
     /// No such dead letter in the queue.
     DeadLetterDoesNotExist 404 "dead-letter-does-not-exist" "The dead letter does not exist",
     /// The path is there, but not for this method.
@@ -99,6 +101,8 @@ kinds! {
     InvalidDefinition 422 "invalid-definition" "The recipe's definition is not valid",
     /// Step Functions: `InvalidExecutionInput`.
     InvalidClaim 422 "invalid-claim" "The claim is not valid",
+    /// The idempotency key is that of a claim with another type, subject or body.
+    IdempotencyKeyReused 422 "idempotency-key-reused" "The idempotency key is another claim's",
     /// Step Functions: `InvalidOutput`.
     InvalidOutput 422 "invalid-output" "The task's output is not valid",
     /// More claims wait to be evaluated than may.

@@ -40,7 +40,8 @@ pub enum ServeError {
 }
 
 /// Serves until `shutdown`, then lets open requests finish and drains the intake. Requests that
-/// wait for a claim's end are answered at once with where it stands.
+/// wait for a claim's end are answered at once with where it stands, those that wait for a task with
+/// none.
 ///
 /// # Errors
 /// [`ServeError`], before anything is served.
@@ -55,6 +56,7 @@ pub async fn serve(
     let router = router(app.clone());
     let mut connections = accept(&router, listener, &shutdown).await;
     app.waiters().close();
+    app.pollers().close();
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(SHUTDOWN_GRACE, finished).await.is_err() {
         let open = connections.len();

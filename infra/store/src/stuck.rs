@@ -3,7 +3,7 @@
 //! Who is stuck is read off the tables: nobody has to notice it when it happens. A claim whose
 //! recipe says how long it may wait (a task's timeout, a Wait state) is stuck only once that is over
 //! and nothing happened; one that says nothing is given a bound. Waits for people, by callback or
-//! activity, have none.
+//! activity, have none; whoever asks by a bound of their own is told of them too.
 
 use fluxus_postgres::Row;
 use fluxus_postgres::types::Type;
@@ -55,7 +55,8 @@ impl StuckSince {
 }
 
 /// The statement: `$1` the tenant or null, `$2` and `$3` of [`StuckSince`], `$4` the first id of
-/// claims that are too young, `$5` and `$6` how much is looked at and found.
+/// claims that are too young, `$5` and `$6` how much is looked at and found, `$7` whether tasks count
+/// whatever they wait for.
 pub(crate) const STUCK: &str = "-- find stuck claims
     WITH old AS MATERIALIZED (
         SELECT claim_id, branch_id, tenant, unserved, changed_at,
@@ -109,11 +110,22 @@ pub(crate) const STUCK: &str = "-- find stuck claims
         SELECT claim_id, tenant, 6, 'not_sent', created_at, NULL, NULL, NULL, queue
           FROM outbox WHERE created_at < $2 AND ($1::text IS NULL OR tenant = $1)
         UNION ALL
-        SELECT claim_id, tenant, 7, 'no_answer', changed_at, branch_id, state, capability, NULL
-          FROM waiting
-         WHERE kind = 'awaiting_task' AND unserved IS NULL AND due IS NULL AND changed_at < $3
-           AND capability NOT LIKE 'activity.%'
-           AND (status #>> '{task,submitted}') IS DISTINCT FROM 'true'
+        SELECT claim_id, tenant, 7, 'no_answer', changed_at, branch_id, state, capability,
+               CASE WHEN NOT $7 THEN NULL
+                    WHEN unserved IS NOT NULL THEN 'no worker polled for the activity'
+                    WHEN is_submitted AND status #>> '{task,callback}' IS NOT NULL
+                    THEN 'waits for a callback'
+                    WHEN status #>> '{task,execution}' IS NOT NULL
+                    THEN 'waits for the end of claim ' || (status #>> '{task,execution}')
+                    WHEN capability LIKE 'activity.%' THEN 'a worker has the activity''s task in hand'
+                    ELSE 'a task is in hand' END
+               || CASE WHEN due IS NULL THEN '' ELSE ', and its time is not over' END
+          FROM (SELECT *, (status #>> '{task,submitted}') IS NOT DISTINCT FROM 'true'
+                       AS is_submitted FROM waiting) AS task
+         WHERE kind = 'awaiting_task' AND changed_at < $3
+           AND CASE WHEN $7 THEN unserved IS NULL OR unserved LIKE 'activity.%'
+                    ELSE unserved IS NULL AND due IS NULL AND NOT is_submitted
+                         AND capability NOT LIKE 'activity.%' END
     ), first AS (
         SELECT DISTINCT ON (claim_id) claim_id, tenant, reason, since, branch, state, capability,
                detail
@@ -132,6 +144,29 @@ impl Store {
         tenant: Option<&Tenant>,
         since: StuckSince,
     ) -> Result<Vec<StuckClaim>, StoreError> {
+        self.find_stuck(tenant, since, false).await
+    }
+
+    /// Like [`stuck_claims`](Self::stuck_claims), with one bound for all, and with tasks that may well
+    /// take longer: those that wait for a callback, a worker or another claim, or have a timeout of
+    /// their own. `detail` says for what. Wait states and retries still count by their own time.
+    ///
+    /// # Errors
+    /// [`StoreError`]; safe to try again.
+    pub async fn waiting_claims(
+        &self,
+        tenant: Option<&Tenant>,
+        since: Timestamp,
+    ) -> Result<Vec<StuckClaim>, StoreError> {
+        self.find_stuck(tenant, StuckSince { overdue: since, unanswered: since }, true).await
+    }
+
+    async fn find_stuck(
+        &self,
+        tenant: Option<&Tenant>,
+        since: StuckSince,
+        whatever: bool,
+    ) -> Result<Vec<StuckClaim>, StoreError> {
         // A claim that came later cannot have waited for so long.
         let young = since.overdue.max(since.unanswered);
         let params = [
@@ -141,6 +176,7 @@ impl Store {
             (&ClaimId::new(young, &[0; 10]).0 as _, Type::UUID),
             (&limit(MAX_LOOKED_AT) as _, Type::INT8),
             (&limit(MAX_STUCK) as _, Type::INT8),
+            (&whatever as _, Type::BOOL),
         ];
         let rows = self.session().await?.query(STUCK, &params).await?;
         rows.iter().map(StuckClaim::read).collect()

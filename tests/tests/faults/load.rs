@@ -127,10 +127,11 @@ async fn submit(mut one: Submitter) {
             }
         };
         let key = format!("{}-{n}", one.name);
-        let claim = claim(&one.recipes[which], &key);
         let mut again = interval(AGAIN_EVERY);
         let id = loop {
             again.tick().await;
+            // Made anew, because a deadline that is over by now would be refused.
+            let claim = claim(&one.recipes[which], &key);
             if let Some(id) = one.client.submit(&claim, &key).await {
                 break id;
             }

@@ -29,7 +29,8 @@ use crate::submission;
 const LIST: &str = "claims";
 
 problems!(SubmitProblems: MalformedJson, NestingTooDeep, InvalidHeader, IncompleteBody,
-    BodyTooLarge, UnsupportedMediaType, InvalidDocument, InvalidClaim, TooManyClaims);
+    BodyTooLarge, UnsupportedMediaType, InvalidDocument, InvalidClaim, IdempotencyKeyReused,
+    TooManyClaims);
 problems!(ReadProblems: InvalidParameter, ClaimDoesNotExist);
 problems!(ListProblems: InvalidParameter);
 problems!(CancelProblems: InvalidParameter, ClaimDoesNotExist, ClaimHasEnded, MalformedJson,
@@ -38,13 +39,15 @@ problems!(CancelProblems: InvalidParameter, ClaimDoesNotExist, ClaimHasEnded, Ma
 /// Submit a claim.
 ///
 /// Answers when the claim is durably accepted. With `Prefer: wait=SECONDS` answers with the whole
-/// claim when it ends in that time. With a known idempotency key answers with the known claim.
+/// claim when it ends in that time. With a known idempotency key answers with the known claim, where
+/// type, subject and body are the same; anything else is refused (`idempotency-key-reused`).
 #[utoipa::path(
     post, path = "/v1/claims", operation_id = "submitClaim", tag = "claims",
     request_body = NewClaim,
     params(
         ("Idempotency-Key" = Option<String>, Header,
-         description = "The same key again gives the same claim again"),
+         description = "The same key again gives the same claim again; with another type, subject \
+                        or body it is refused"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, at most 30"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context"),
     ),
@@ -67,6 +70,7 @@ pub(crate) async fn submit(
     claim.idempotency_key = headers::idempotency_key(&headers, claim.idempotency_key)?;
     submission::check(&claim, bytes)?;
     let traceparent = headers::traceparent(&headers);
+    check_deadline(&app, &tenant, &claim).await?;
     admit(&app, &tenant, &claim).await?;
     let intake = submission::intake(tenant, claim, traceparent);
     let claim_id = intake.claim_id;
@@ -77,7 +81,10 @@ pub(crate) async fn submit(
         let kept = (bytes <= MAX_KEPT_BYTES).then(|| submission::submitted(&intake));
         app.waiters().register(claim_id, kept)
     });
-    let inserted = app.intake().submit(intake, bytes).await?;
+    let (inserted, known) = app.intake().submit(intake, bytes).await?;
+    if let Some(given) = known {
+        submission::check_known(app.store(), &given, inserted.claim_id).await?;
+    }
     let submitted = Submitted {
         claim_id: inserted.claim_id,
         status: inserted.status,
@@ -106,12 +113,29 @@ pub(crate) async fn submit(
     })
 }
 
+/// Refuses a deadline that is over, unless the claim is one that came in before it.
+async fn check_deadline(app: &App, tenant: &Tenant, claim: &NewClaim) -> Result<(), Refusal> {
+    let Some(deadline) = claim.deadline.filter(|deadline| *deadline <= entropy::now()) else {
+        return Ok(());
+    };
+    match &claim.idempotency_key {
+        Some(key) if app.store().is_known(tenant, key).await? => Ok(()),
+        _ => {
+            let fault = Fault::of_document("/deadline", format!("is over: {deadline}"));
+            Err(Refusal::faulty(Kind::InvalidClaim, vec![fault]))
+        }
+    }
+}
+
 /// Lets a claim in if there is room for it, or if it was let in before.
 async fn admit(app: &App, tenant: &Tenant, claim: &NewClaim) -> Result<(), Refusal> {
     let Err(refusal) = app.backlog().admit(tenant).await else { return Ok(()) };
     match &claim.idempotency_key {
         Some(key) if app.store().is_known(tenant, key).await? => Ok(()),
-        _ => Err(refusal),
+        _ => {
+            app.backlog().count_refused(tenant);
+            Err(refusal)
+        }
     }
 }
 
@@ -157,7 +181,8 @@ pub(crate) async fn find(app: &App, tenant: &Tenant, id: ClaimId) -> Result<Clai
         ("stuck" = Option<bool>, Query,
          description = "With `true`, only claims that wait longer than they should; each says why"),
         ("stuck_after" = Option<u32>, Query,
-         description = "Seconds after which a claim counts as stuck, whatever it waits for"),
+         description = "Seconds after which a claim counts as stuck, whatever its task waits for: a \
+                        callback, an activity's worker, a timeout of its own"),
         ("attribute.KEY" = Option<String>, Query,
          description = "With this attribute; KEY is its key"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
@@ -220,15 +245,13 @@ async fn stuck(
         };
     }
     let now = entropy::now();
-    let since = after.map_or_else(
-        || StuckSince::usual(now),
-        |seconds| {
+    let found = match after {
+        None => app.store().stuck_claims(Some(tenant), StuckSince::usual(now)).await?,
+        Some(seconds) => {
             let ms = now.as_millis().saturating_sub(i64::from(seconds) * 1_000);
-            let since = Timestamp::from_millis(ms);
-            StuckSince { overdue: since, unanswered: since }
-        },
-    );
-    let found = app.store().stuck_claims(Some(tenant), since).await?;
+            app.store().waiting_claims(Some(tenant), Timestamp::from_millis(ms)).await?
+        }
+    };
     Ok(Some(found.into_iter().map(|one| (one.claim_id, one.stuck)).collect()))
 }
 
@@ -240,7 +263,8 @@ fn statuses(params: &mut Params) -> Result<Vec<ClaimStatus>, Refusal> {
 
 /// Cancel a claim.
 ///
-/// The claim ends as `ABORTED` soon after the answer.
+/// The claim ends as `ABORTED` soon after the answer. One that has ended is refused
+/// (`claim-has-ended`), however it ended: there is nothing left to cancel.
 #[utoipa::path(
     post, path = "/v1/claims/{claim_id}/cancel", operation_id = "cancelClaim", tag = "claims",
     params(("claim_id" = ClaimId, Path, description = "The claim")),

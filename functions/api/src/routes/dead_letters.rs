@@ -1,20 +1,22 @@
 //! Dead letters: what nobody could handle, for a person to look at, put back or throw away.
 
-use std::collections::BTreeSet;
+mod queues;
+mod which;
+
 use std::fmt;
 use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::State;
 use fluxus_queue::{DeadLetter, LetterPlace, Letters, MessageId, QueueName};
+use fluxus_schema::Timestamp;
 use fluxus_schema::api::{self, DeadLetterPage, DeliveryAttempt, LettersHandled, WhichLetters};
 use fluxus_schema::limits::{DEFAULT_PAGE, MAX_PAGE};
-use fluxus_schema::message::{CoreMessage, INGEST_QUEUE, TaskMessage};
-use fluxus_schema::problem::Fault;
-use fluxus_schema::{ClaimId, Tenant, Timestamp};
-use fluxus_store::{claim, dead_message};
+use fluxus_store::dead_message;
 use serde_json::Value;
 
+use self::queues::Queues;
+use self::which::{about, chosen, own};
 use crate::App;
 use crate::extract::{Caller, Document, Params, Segment, Segments};
 use crate::openapi::problems;
@@ -23,21 +25,22 @@ use crate::problem::{Kind, Refusal};
 /// The list that cursors of dead letters belong to.
 const LIST: &str = "dead-letters";
 
-/// Most letters that are looked at for a tenant that may not see all: what one call of the SQS
+/// Most letters that one request names, or looks at to tell whose they are: what one call of the SQS
 /// adapter sees.
 const MAX_LOOKED_AT: usize = 1_000;
 
-problems!(ListProblems: InvalidParameter);
-problems!(ReadProblems: InvalidParameter, DeadLetterDoesNotExist);
-problems!(HandleProblems: InvalidParameter, MalformedJson, NestingTooDeep, IncompleteBody,
-    BodyTooLarge, UnsupportedMediaType, InvalidDocument);
+problems!(ListProblems: InvalidParameter, QueueDoesNotExist);
+problems!(ReadProblems: InvalidParameter, QueueDoesNotExist, DeadLetterDoesNotExist);
+problems!(HandleProblems: InvalidParameter, QueueDoesNotExist, DeadLetterDoesNotExist,
+    MalformedJson, NestingTooDeep, IncompleteBody, BodyTooLarge, UnsupportedMediaType,
+    InvalidDocument);
 
 /// List dead letters, queue by queue, the oldest first; without their bodies.
 #[utoipa::path(
     get, path = "/v1/dead-letters", operation_id = "listDeadLetters", tag = "dead-letters",
     params(
         ("queue" = Option<String>, Query,
-         description = "Of this queue; of all that are known, unless given"),
+         description = "Of this queue, or of this fluxling's; of all that are known, unless given"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
          description = "Entries on the page; 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
@@ -51,13 +54,14 @@ pub(crate) async fn list(
     mut params: Params,
 ) -> Result<Json<DeadLetterPage>, Refusal> {
     let limit = params.limit(DEFAULT_PAGE, MAX_PAGE)? as usize;
-    let queue: Option<QueueName> = params.one("queue")?;
+    let queue: Option<String> = params.one("queue")?;
     let cursor: Option<Place> =
         params.one_with("cursor", |text| crate::cursor::open(LIST, text))?;
     params.finish()?;
+    let known = Queues::known(&app, &tenant).await?;
     let mut queues = match queue {
-        Some(queue) => vec![queue],
-        None => filled(&app, &tenant).await?,
+        Some(queue) => vec![known.find(&app, &queue).await?],
+        None => known.filled(&app).await?,
     };
     queues.retain(|queue| cursor.as_ref().is_none_or(|place| *queue >= place.queue));
     let mut found: Vec<DeadLetter> = Vec::new();
@@ -85,15 +89,16 @@ pub(crate) async fn list(
 #[utoipa::path(
     get, path = "/v1/dead-letters/{queue}/{message_id}", operation_id = "getDeadLetter",
     tag = "dead-letters",
-    params(("queue" = String, Path, description = "The queue it was in"),
+    params(("queue" = String, Path, description = "The queue it was in, or its fluxling"),
            ("message_id" = String, Path, description = "The letter's id in the list")),
     responses((status = 200, body = api::DeadLetter, description = "The letter"), ReadProblems),
 )]
 pub(crate) async fn read(
     State(app): State<App>,
     Caller(tenant): Caller,
-    Segments(queue, id): Segments<QueueName, String>,
+    Segments(queue, id): Segments<String, String>,
 ) -> Result<Json<api::DeadLetter>, Refusal> {
+    let queue = Queues::known(&app, &tenant).await?.find(&app, &queue).await?;
     let found = app.outbound().queue().find_dead(&queue, &MessageId(id.clone())).await?;
     let found = own(&app, &tenant, found.into_iter().collect()).await?.pop();
     let Some(letter) = found else {
@@ -105,11 +110,12 @@ pub(crate) async fn read(
 
 /// Put dead letters back into the queue they were in.
 ///
-/// A task that failed meanwhile takes no second answer, so to redrive too much does no harm.
+/// A task that failed meanwhile takes no second answer, so to redrive too much does no harm. Where
+/// one of those named is not there, none is put back.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{queue}/redrive", operation_id = "redriveDeadLetters",
     tag = "dead-letters",
-    params(("queue" = String, Path, description = "The queue they were in")),
+    params(("queue" = String, Path, description = "The queue they were in, or its fluxling")),
     request_body = WhichLetters,
     responses((status = 200, body = LettersHandled, description = "How many were put back"),
               HandleProblems),
@@ -117,9 +123,10 @@ pub(crate) async fn read(
 pub(crate) async fn redrive(
     State(app): State<App>,
     Caller(tenant): Caller,
-    Segment(queue): Segment<QueueName>,
+    Segment(queue): Segment<String>,
     Document { value: which, .. }: Document<WhichLetters>,
 ) -> Result<Json<LettersHandled>, Refusal> {
+    let queue = Queues::known(&app, &tenant).await?.find(&app, &queue).await?;
     let ids = chosen(&app, &tenant, &queue, which).await?;
     let letters = ids.as_deref().map_or(Letters::All, Letters::These);
     if queue == *app.core_queue() {
@@ -141,11 +148,12 @@ pub(crate) async fn redrive(
 
 /// Delete dead letters for good.
 ///
-/// A claim that waits for one goes on waiting; see to it first.
+/// A claim that waits for one goes on waiting; see to it first. Where one of those named is not
+/// there, none is deleted.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{queue}/purge", operation_id = "purgeDeadLetters",
     tag = "dead-letters",
-    params(("queue" = String, Path, description = "The queue they were in")),
+    params(("queue" = String, Path, description = "The queue they were in, or its fluxling")),
     request_body = WhichLetters,
     responses((status = 200, body = LettersHandled, description = "How many are gone"),
               HandleProblems),
@@ -153,72 +161,15 @@ pub(crate) async fn redrive(
 pub(crate) async fn purge(
     State(app): State<App>,
     Caller(tenant): Caller,
-    Segment(queue): Segment<QueueName>,
+    Segment(queue): Segment<String>,
     Document { value: which, .. }: Document<WhichLetters>,
 ) -> Result<Json<LettersHandled>, Refusal> {
+    let queue = Queues::known(&app, &tenant).await?.find(&app, &queue).await?;
     let ids = chosen(&app, &tenant, &queue, which).await?;
     let letters = ids.as_deref().map_or(Letters::All, Letters::These);
     let count = app.outbound().queue().purge(&queue, letters).await?;
     tracing::info!(queue = %queue, count, "dead letters were purged");
     Ok(Json(LettersHandled { queue: queue.to_string(), count }))
-}
-
-/// The letters that are meant; none for all of the queue.
-async fn chosen(
-    app: &App,
-    tenant: &Tenant,
-    queue: &QueueName,
-    which: WhichLetters,
-) -> Result<Option<Vec<MessageId>>, Refusal> {
-    let WhichLetters { message_ids, all } = which;
-    if all != message_ids.is_empty() {
-        const DETAIL: &str = "name letters, or say `\"all\": true`; not both, and not neither";
-        let fault = Fault::of_document("/message_ids", DETAIL);
-        return Err(Refusal::faulty(Kind::InvalidDocument, vec![fault]));
-    }
-    if *tenant == Tenant::default() {
-        return Ok((!all).then(|| message_ids.into_iter().map(MessageId).collect()));
-    }
-    let listed = app.outbound().queue().list_dead(queue, None, MAX_LOOKED_AT).await?;
-    let own = own(app, tenant, listed).await?.into_iter().map(|letter| letter.message_id);
-    Ok(Some(own.filter(|id| all || message_ids.contains(&id.0)).collect()))
-}
-
-/// The queues that have dead letters, of those that are known.
-async fn filled(app: &App, tenant: &Tenant) -> Result<Vec<QueueName>, Refusal> {
-    let fluxlings = app.store().fluxlings(tenant).await?;
-    let named = fluxlings.iter().filter_map(|one| QueueName::new(&one.manifest.queue).ok());
-    let own = [app.core_queue().clone()].into_iter().chain(QueueName::new(INGEST_QUEUE).ok());
-    let all: BTreeSet<QueueName> = named.chain(own).collect();
-    let all: Vec<QueueName> = all.into_iter().collect();
-    let depths = app.outbound().queue().depth(&all).await?;
-    Ok(depths.into_iter().filter(|depth| depth.dead > 0).map(|depth| depth.queue).collect())
-}
-
-/// Those of the tenant's. The default tenant runs the system and sees all, also what cannot be read.
-async fn own(
-    app: &App,
-    tenant: &Tenant,
-    letters: Vec<DeadLetter>,
-) -> Result<Vec<DeadLetter>, Refusal> {
-    if *tenant == Tenant::default() || letters.is_empty() {
-        return Ok(letters);
-    }
-    let ids: Vec<ClaimId> = letters.iter().filter_map(|one| about(&one.body)).collect();
-    let session = app.store().session().await?;
-    let found = claim::find(&session, tenant, &ids).await?;
-    let own: BTreeSet<ClaimId> = found.into_iter().map(|claim| claim.claim_id).collect();
-    let is_own = |letter: &DeadLetter| about(&letter.body).is_some_and(|id| own.contains(&id));
-    Ok(letters.into_iter().filter(is_own).collect())
-}
-
-/// The claim that a message is about.
-fn about(body: &str) -> Option<ClaimId> {
-    if let Ok(task) = serde_json::from_str::<TaskMessage>(body) {
-        return Some(task.claim_id);
-    }
-    let message = serde_json::from_str::<CoreMessage>(body).ok()?;
-    message.about().map(|(claim_id, _)| claim_id)
 }
 
 fn shown(letter: DeadLetter, with_body: bool) -> api::DeadLetter {

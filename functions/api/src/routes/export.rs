@@ -74,7 +74,10 @@ pub(crate) async fn export(
     let from = params.one_with("from", Timestamp::parse)?;
     let to = params.one_with("to", Timestamp::parse)?;
     let ours = !params.one::<bool>("service_events_only")?.unwrap_or(false);
-    let place = params.one_with("cursor", |text| cursor::open::<Place>(LIST, text))?;
+    let wrong = "is not the `cursor` of a line of an export; without it an export begins anew";
+    let place = params.one_with("cursor", |text| {
+        cursor::key::<Place>(LIST, text).ok_or_else(|| wrong.to_owned())
+    })?;
     params.finish()?;
     if let Some(claim_id) = only {
         if claim_type.is_some() || from.is_some() || to.is_some() {

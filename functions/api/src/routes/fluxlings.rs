@@ -1,13 +1,15 @@
 //! Fluxlings: who is registered, how they fare, and registering by hand.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use fluxus_queue::QueueName;
-use fluxus_schema::FluxlingName;
 use fluxus_schema::api::FluxlingList;
-use fluxus_schema::fluxling::{Fluxling, Manifest};
+use fluxus_schema::fluxling::{Fluxling, Load, Manifest};
 use fluxus_schema::problem::Fault;
+use fluxus_schema::{FluxlingName, Tenant};
 use http::StatusCode;
 
 use super::recipes::schema_fault;
@@ -21,7 +23,7 @@ problems!(ReadProblems: InvalidParameter, FluxlingDoesNotExist);
 problems!(RegisterProblems: InvalidParameter, MalformedJson, NestingTooDeep, IncompleteBody,
     BodyTooLarge, UnsupportedMediaType, InvalidDocument);
 
-/// List all fluxlings and how they fare.
+/// List the fluxlings that may be given the caller's tasks, and how they fare.
 #[utoipa::path(
     get, path = "/v1/fluxlings", operation_id = "listFluxlings", tag = "fluxlings",
     responses((status = 200, body = FluxlingList, description = "All fluxlings, by name")),
@@ -30,11 +32,26 @@ pub(crate) async fn list(
     State(app): State<App>,
     Caller(tenant): Caller,
 ) -> Result<Json<FluxlingList>, Refusal> {
-    let fluxlings = app.store().fluxlings(&tenant).await?;
-    Ok(Json(FluxlingList { fluxlings }))
+    let mut fluxlings = app.store().fluxlings(&tenant).await?;
+    let mut shared = Vec::new();
+    if tenant != Tenant::default() {
+        let own: BTreeSet<_> = fluxlings.iter().map(|one| one.manifest.name.clone()).collect();
+        let all = app.store().fluxlings(&Tenant::default()).await?;
+        let others = all.into_iter().filter(|one| !own.contains(&one.manifest.name));
+        let others: Vec<Fluxling> = others.map(as_shared).collect();
+        shared.extend(others.iter().map(|one| one.manifest.name.clone()));
+        fluxlings.extend(others);
+        fluxlings.sort_by(|a, b| a.manifest.name.cmp(&b.manifest.name));
+    }
+    Ok(Json(FluxlingList { fluxlings, shared }))
 }
 
-/// Read a fluxling and how it fares.
+/// A fluxling of the default tenant as others see it: how it fares is the doing of all tenants.
+fn as_shared(fluxling: Fluxling) -> Fluxling {
+    Fluxling { load: Load::default(), ..fluxling }
+}
+
+/// Read a fluxling and how it fares; of one that all tenants share, only the default tenant sees that.
 #[utoipa::path(
     get, path = "/v1/fluxlings/{name}", operation_id = "getFluxling", tag = "fluxlings",
     params(("name" = FluxlingName, Path, description = "The fluxling")),
@@ -45,7 +62,10 @@ pub(crate) async fn read(
     Caller(tenant): Caller,
     Segment(name): Segment<FluxlingName>,
 ) -> Result<Json<Fluxling>, Refusal> {
-    let found = app.store().fluxling(&tenant, &name).await?;
+    let mut found = app.store().fluxling(&tenant, &name).await?;
+    if found.is_none() && tenant != Tenant::default() {
+        found = app.store().fluxling(&Tenant::default(), &name).await?.map(as_shared);
+    }
     found.map(Json).ok_or_else(|| {
         Refusal::new(Kind::FluxlingDoesNotExist, format!("there is no fluxling `{name}`"))
     })

@@ -14,6 +14,7 @@ use http::HeaderName;
 use http::header::CONTENT_TYPE;
 
 use crate::App;
+use crate::backlog::Seen;
 use crate::entropy;
 use crate::exposition::Exposition;
 use crate::extract::Caller;
@@ -40,6 +41,7 @@ pub(crate) async fn metrics(
     let stuck = app.store().stuck_claims(Some(&tenant), StuckSince::usual(entropy::now())).await?;
     stuck_claims(&stuck, &mut text);
     backlog(&metrics, &mut text);
+    room(&app.backlog().seen(&tenant).await, &tenant, &mut text);
     depths(&queues(&app, &fluxlings).await?, &mut text);
     load(&fluxlings, &mut text);
     requests(app.requests(), &mut text);
@@ -103,6 +105,22 @@ fn backlog(metrics: &Metrics, text: &mut Exposition) {
         "Age of the oldest message that is not sent.",
         seconds(metrics.outbox_age),
     );
+}
+
+/// Whether there is room for claims, and whom of the caller's tenant this process sent away.
+fn room(seen: &Seen, tenant: &Tenant, text: &mut Exposition) {
+    const BOUND: &str = "fluxus_claims_backlog_bound";
+    const REFUSED: &str = "fluxus_claims_refused_total";
+    text.gauge(
+        "fluxus_claims_backlog",
+        "Claims of all tenants that wait to be evaluated, as intake counts them.",
+        seen.all as f64,
+    );
+    text.family(BOUND, "gauge", "Past it claims are refused, of a tenant and of all.");
+    text.sample(BOUND, &[("of", "tenant")], seen.bounds.tenant as f64);
+    text.sample(BOUND, &[("of", "all")], seen.bounds.all as f64);
+    text.family(REFUSED, "counter", "Claims refused by this process for want of room.");
+    text.sample(REFUSED, &[("tenant", tenant.as_str())], seen.refused as f64);
 }
 
 /// How full the core's queue is, and those of the fluxlings.

@@ -228,10 +228,11 @@ fn one_of<'a, T>(
 
 /// A claim's status, where it has not ended.
 async fn open(app: &App, tenant: &Tenant, claim_id: ClaimId) -> Result<ClaimStatus, Refusal> {
-    let status = find(app, tenant, claim_id).await?.status;
+    let claim = find(app, tenant, claim_id).await?;
+    let status = claim.status;
     if status.has_ended() {
-        let detail =
-            format!("claim {claim_id} has ended as {status}; see whether it can be redriven");
+        let hint = claim.check_redrive(entropy::now()).map_or("", |()| "; it can be redriven");
+        let detail = format!("claim {claim_id} has ended as {status}{hint}");
         return Err(Refusal::new(Kind::ClaimHasEnded, detail));
     }
     Ok(status)

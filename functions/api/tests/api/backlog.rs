@@ -5,7 +5,7 @@ use fluxus_postgres::Options;
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Api, api_bounded, with_json};
+use crate::support::{Answer, Api, api_bounded, get, with_json};
 
 const ACME: &str = "0123456789abcdef";
 const OTHER: &str = "fedcba9876543210";
@@ -47,6 +47,20 @@ async fn a_flood_is_its_tenants_own_matter() {
     let known = submit(&api, ACME, "3").await.expect(202);
     assert_eq!(known.body["duplicate"], true);
     submit(&api, OTHER, "0").await.expect(202);
+
+    for (key, tenant, refused) in [(ACME, "acme", 1), (OTHER, "other", 0)] {
+        let mut request = get("/metrics");
+        request.headers_mut().insert("x-api-key", key.parse().expect("a header"));
+        let text = api.send(request).await.expect(200).text;
+        let counted = format!("fluxus_claims_refused_total{{tenant=\"{tenant}\"}} {refused}\n");
+        assert!(text.contains(&counted), "{text}");
+        assert!(text.contains("fluxus_claims_backlog_bound{of=\"tenant\"} 5\n"), "{text}");
+        assert!(text.contains("fluxus_claims_backlog_bound{of=\"all\"} 100\n"), "{text}");
+        let waiting = text.lines().find_map(|line| line.strip_prefix("fluxus_claims_backlog "));
+        let waiting: f64 = waiting.expect("a gauge").parse().expect("a number");
+        // As far as looks have seen.
+        assert!(waiting >= 5.0, "{text}");
+    }
 }
 
 #[tokio::test]

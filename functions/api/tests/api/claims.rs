@@ -44,13 +44,62 @@ async fn the_same_key_gives_the_same_claim() {
     let again = api.send(keyed("\"a\"")).await.expect(202).body;
     assert_eq!(first["claim_id"], again["claim_id"]);
     assert_eq!((&first["duplicate"], &again["duplicate"]), (&json!(false), &json!(true)));
-    let in_body = json!({"type": "order.placed", "idempotency_key": "a"});
+    let in_body = json!({"type": "order.placed", "body": 1.0, "idempotency_key": "a"});
     let third = api.post("/v1/claims", &in_body).await.expect(202).body;
     assert_eq!(first["claim_id"], third["claim_id"]);
     assert_eq!(api.messages().await.len(), 1);
     let mut both = with_json(Method::POST, "/v1/claims", &in_body);
     both.headers_mut().insert("idempotency-key", "b".parse().expect("a header"));
     api.send(both).await.problem(400, "invalid-header");
+}
+
+#[tokio::test]
+async fn a_key_is_one_claims_only() {
+    let api = api().await;
+    let claim = |kind: &str, subject: Option<&str>, body: Value| json!({"type": kind, "subject": subject, "body": body, "idempotency_key": "order-7"});
+    let large = "x".repeat(300_000);
+    let body = json!({"a": [1, {"b": null}], "large": large, "c": "é"});
+    let known = claim("order.placed", Some("ines"), body.clone());
+    let id = api.submit(&known).await;
+    // Written in another way: the same.
+    let same = r#"{"c":"\u00e9","large":"LARGE","a":[1.0,{"b":null}]}"#.replace("LARGE", &large);
+    let text = format!(
+        r#"{{"body":{same},"type":"order.placed","subject":"ines","idempotency_key":"order-7"}}"#
+    );
+    let request = Request::post("/v1/claims").header("content-type", "application/json");
+    let again = api.send(request.body(Body::from(text)).expect("a request")).await.expect(202).body;
+    assert_eq!((&again["claim_id"], &again["duplicate"]), (&json!(id), &json!(true)));
+
+    for (other, part) in [
+        (claim("order.cancelled", Some("ines"), body.clone()), "type"),
+        (claim("order.placed", None, body), "subject"),
+        (claim("order.placed", Some("ines"), json!({"a": [1]})), "body"),
+    ] {
+        let refused = api.post("/v1/claims", &other).await.problem(422, "idempotency-key-reused");
+        let said = format!("that of claim {id}, whose {part} is another");
+        assert!(refused.detail().contains(&said), "{}", refused.detail());
+    }
+    assert_eq!(api.messages().await.len(), 1);
+    let before = api.store.database().statements_sent();
+    api.submit(&json!({"type": "order.placed", "idempotency_key": "order-8"})).await;
+    let new = api.store.database().statements_sent() - before;
+    let before = api.store.database().statements_sent();
+    api.post("/v1/claims", &known).await.expect(202);
+    let duplicate = api.store.database().statements_sent() - before;
+    assert!(duplicate <= new + 2, "{duplicate} statements, and {new} for a new one");
+}
+
+#[tokio::test]
+async fn a_deadline_that_is_over_is_refused_where_the_claim_is_new() {
+    let api = api().await;
+    let over = json!({"type": "a", "deadline": "2001-01-01T00:00:00Z", "idempotency_key": "k"});
+    let refused = api.post("/v1/claims", &over).await.problem(422, "invalid-claim");
+    assert_eq!(refused.pointers(), ["/deadline"]);
+    let mut in_time = over.clone();
+    in_time["deadline"] = json!("2999-01-01T00:00:00Z");
+    api.post("/v1/claims", &in_time).await.expect(202);
+    let again = api.post("/v1/claims", &over).await.expect(202);
+    assert_eq!(again.body["duplicate"], true, "the answer to the first may have been lost");
 }
 
 #[tokio::test]

@@ -98,6 +98,8 @@ async fn large_documents_are_whole() {
 #[tokio::test]
 async fn what_cannot_be_asked_for_is_refused() {
     let api = api().await;
+    let refused = api.get("/v1/export?cursor=abc").await.problem(400, "invalid-parameter");
+    assert!(refused.detail().contains("`cursor` of a line"), "{}", refused.detail());
     for query in ["cursor=abc", "from=yesterday", "claim_id=7", "type=", "what=ever"] {
         api.get(&format!("/v1/export?{query}")).await.problem(400, "invalid-parameter");
     }

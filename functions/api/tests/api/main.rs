@@ -5,6 +5,7 @@
 
 mod backlog;
 mod claims;
+mod dead_letters;
 mod errors;
 mod export;
 mod fluxlings;

@@ -1,17 +1,12 @@
-//! What an operator asks for: stuck claims, redrive, retry, skip, dead letters.
+//! What an operator asks for: stuck claims, redrive, retry, skip.
 
-use fluxus_queue::{Burial, Outgoing, Queue as _, QueueName, Receive};
-use fluxus_schema::message::{CORE_QUEUE, CoreMessage};
+use fluxus_schema::message::CoreMessage;
 use fluxus_schema::{BranchId, ClaimId, HybridTime, Tenant, Timestamp};
 use fluxus_store::{BranchRow, BranchStatus, Changes, End, dead_message};
 use serde_json::json;
 
 use crate::support::{Api, api, now};
 use crate::tasks::waiting;
-
-fn name(queue: &str) -> QueueName {
-    QueueName::new(queue).expect("a name")
-}
 
 /// Ends a started claim as FAILED, with its root branch kept, as the core would.
 async fn fail(api: &Api, claim_id: ClaimId, ended_at: Timestamp) {
@@ -65,6 +60,9 @@ async fn a_failed_claim_is_redriven() {
     fail(&api, claim_id, now()).await;
     let _submitted = api.messages().await;
     assert_eq!(api.get(&path).await.expect(200).body["redrive_status"], "REDRIVABLE");
+    let ended = api.post(&format!("{path}/retry"), &json!({})).await;
+    let ended = ended.problem(409, "claim-has-ended");
+    assert!(ended.detail().ends_with("as FAILED; it can be redriven"), "{}", ended.detail());
     for _twice in 0..2 {
         let answer = api.post(&format!("{path}/redrive"), &json!({})).await.expect(202);
         assert_eq!(answer.body, json!({"claim_id": claim_id, "redrive_count": 1}));
@@ -129,54 +127,9 @@ async fn a_task_that_waits_is_retried_or_skipped() {
     let answer = api.post(&format!("{path}/retry"), &long).await.problem(422, "invalid-document");
     assert_eq!(answer.pointers(), ["/by"]);
     api.end(claim_id).await;
-    api.post(&format!("{path}/retry"), &json!({})).await.problem(409, "claim-has-ended");
-}
-
-#[tokio::test]
-async fn dead_letters_are_listed_redriven_and_purged() {
-    let api = api().await;
-    let (claim_id, token) = waiting(&api).await;
-    let failed = CoreMessage::TaskHeartbeat { token };
-    let body = serde_json::to_string(&failed).expect("JSON");
-    for (queue, body) in [(CORE_QUEUE, body.as_str()), ("shop", "no JSON"), ("ingest", "{}")] {
-        api.queue.send(vec![Outgoing::new(name(queue), body)]).await.expect("sends");
-        let request = Receive {
-            max: 1,
-            wait: std::time::Duration::ZERO,
-            visibility: std::time::Duration::from_secs(60),
-        };
-        let received = api.queue.receive(&name(queue), request).await.expect("receives");
-        let burials = received.into_iter().map(|one| Burial::new(one, "poison")).collect();
-        api.queue.bury(&name(queue), burials).await.expect("buries");
-    }
-    let listed = api.get("/v1/dead-letters").await.expect(200).body;
-    let queues: Vec<_> = listed["letters"].as_array().expect("a list").iter().collect();
-    assert_eq!(queues.len(), 2, "of the queues that are known: {listed}");
-    assert_eq!(queues[0]["queue"], "core");
-    assert_eq!(queues[0]["claim_id"], json!(claim_id));
-    let paged = api.get("/v1/dead-letters?limit=1").await.expect(200).body;
-    let cursor = paged["next_cursor"].as_str().expect("a cursor");
-    let rest = api.get(&format!("/v1/dead-letters?limit=1&cursor={cursor}")).await.expect(200).body;
-    assert_eq!(rest["letters"][0]["queue"], "ingest");
-    assert!(rest["next_cursor"].is_null());
-
-    let id = queues[0]["message_id"].as_str().expect("an id");
-    let one = api.get(&format!("/v1/dead-letters/core/{id}")).await.expect(200).body;
-    assert_eq!((&one["body"]["type"], &one["reason"]), (&json!("TaskHeartbeat"), &json!("poison")));
-    assert_eq!(one["attempts"].as_array().map(Vec::len), Some(1));
-    let gone = api.get("/v1/dead-letters/core/999").await;
-    gone.problem(404, "dead-letter-does-not-exist");
-
-    let neither = api.post("/v1/dead-letters/core/purge", &json!({})).await;
-    neither.problem(422, "invalid-document");
-    let these = json!({"message_ids": [id]});
-    let answer = api.post("/v1/dead-letters/core/redrive", &these).await.expect(200);
-    assert_eq!(answer.body, json!({"queue": "core", "count": 1}));
-    assert_eq!(api.messages().await, [failed]);
-    let answer = api.post("/v1/dead-letters/shop/purge", &json!({"all": true})).await.expect(200);
-    assert_eq!(answer.body["count"], 1);
-    let left = api.get("/v1/dead-letters?queue=shop").await.expect(200).body;
-    assert_eq!(left["letters"], json!([]));
+    let ended = api.post(&format!("{path}/retry"), &json!({})).await;
+    let ended = ended.problem(409, "claim-has-ended");
+    assert_eq!(ended.detail(), format!("claim {claim_id} has ended as SUCCEEDED"));
 }
 
 #[tokio::test]
@@ -218,4 +171,40 @@ async fn a_stuck_claim_says_what_holds_it_up_and_its_message_is_sent_again() {
     let left = api.get("/v1/claims?stuck=true").await.expect(200).body;
     assert_eq!(left["claims"], json!([]));
     api.get("/v1/claims?stuck_after=5").await.problem(400, "invalid-parameter");
+}
+
+#[tokio::test]
+async fn by_a_bound_of_ones_own_a_task_counts_whatever_it_waits_for() {
+    let api = api().await;
+    let task = |task: &str| {
+        format!(
+            "UPDATE branch SET state = replace(state::text, '\"task\":{{', '\"task\":{{{task},')::json"
+        )
+    };
+    let callback = task(r#""submitted":true,"callback":"t""#);
+    let in_time = task(r#""deadline":"2999-01-01T00:00:00Z""#);
+    let activity = "UPDATE branch SET unserved = 'activity.approve'".to_owned();
+    let other = task(r#""execution":"01890a5d-ac96-774b-bcce-b302099a8057","submitted":true"#);
+    for (change, detail) in [
+        (String::new(), "a task is in hand"),
+        (callback, "waits for a callback"),
+        (in_time, "a task is in hand, and its time is not over"),
+        (activity, "no worker polled for the activity"),
+        (other, "waits for the end of claim 01890a5d-ac96-774b-bcce-b302099a8057"),
+    ] {
+        let (claim_id, _) = waiting(&api).await;
+        if !change.is_empty() {
+            let session = api.store.session().await.expect("a session");
+            let change = format!("{change} WHERE claim_id = '{claim_id}'");
+            session.batch(&change).await.expect("changes");
+        }
+        let found = api.get("/v1/claims?stuck=true&stuck_after=0").await.expect(200).body;
+        let (newest, stuck) = (&found["claims"][0], &found["claims"][0]["stuck"]);
+        assert_eq!(newest["claim_id"], json!(claim_id), "{found}");
+        assert_eq!((&stuck["reason"], &stuck["detail"]), (&json!("no_answer"), &json!(detail)));
+        let usual = api.get("/v1/claims?stuck=true").await.expect(200).body;
+        assert_eq!(usual["claims"], json!([]));
+        let later = api.get("/v1/claims?stuck=true&stuck_after=3600").await.expect(200).body;
+        assert_eq!(later["claims"], json!([]));
+    }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::intake::{Finished, Verdict, Whose};
 use super::outage::{Outage, spread};
-use super::outcome::{BatchOutcome, Message, Reason};
+use super::outcome::{BatchOutcome, Message, NotHandled, Reason};
 use super::{Shift, Worker};
 use crate::error::chain;
 
@@ -146,8 +146,23 @@ impl Worker {
             }
         }
         self.free(&group.free, &group.hide).await;
+        self.note(&group.outcome.failed).await;
         group.outcome.handled = handled;
         group.outcome
+    }
+
+    /// Notes with the messages why they cannot be handled, where the queue keeps that.
+    async fn note(&self, failed: &[NotHandled]) {
+        let failures: Vec<(Receipt, String)> = failed
+            .iter()
+            .filter(|one| one.reason.is_failure())
+            .map(|one| (one.receipt.clone(), one.reason.to_string()))
+            .collect();
+        if !failures.is_empty()
+            && let Err(error) = self.queue.note_failures(&self.name, &failures).await
+        {
+            tracing::warn!(error = chain(&error), "cannot note why messages could not be handled");
+        }
     }
 
     /// Records what was done, and tries again where that fails: the messages stay hidden meanwhile.

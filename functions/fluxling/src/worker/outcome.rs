@@ -55,6 +55,16 @@ pub enum Reason {
     CutOff,
 }
 
+impl Reason {
+    /// Whether the message cannot be handled as it is: if it becomes a dead letter, somebody asks why.
+    pub(super) fn is_failure(&self) -> bool {
+        match self {
+            Self::Unreadable(_) | Self::NotBegun(_) | Self::NotAnswered(_) => true,
+            Self::InProgress | Self::RetryLater { .. } | Self::CutOff => false,
+        }
+    }
+}
+
 /// A message, as far as it must be named again.
 #[derive(Debug, Clone)]
 pub(super) struct Message {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use fluxling::{Fluxling, Reason, Task, TaskError};
+use fluxus_queue::Queue as _;
+use fluxus_queue::bounds::MAX_RECEIVES;
 use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use serde_json::json;
 
@@ -126,7 +128,7 @@ async fn a_task_is_retried_later_until_its_receives_are_used_up() {
     };
     let bench = Bench::new(Fluxling::new("later").capability("later", later));
     bench.put([task("a", "later", json!(null))]).await;
-    for n in 1..fluxus_queue::bounds::MAX_RECEIVES {
+    for n in 1..MAX_RECEIVES {
         let outcome = bench.worker.handle_batch(bench.receive().await).await;
         let error = format!("Busy: try {n}").into();
         let reason = Reason::RetryLater { after: Duration::from_secs(5), error };
@@ -150,4 +152,25 @@ async fn what_is_given_back_costs_a_constant_number_of_calls() {
     bench.put((0..10).map(|n| task(&n.to_string(), "later", json!(null)))).await;
     bench.worker.handle_batch(bench.receive().await).await;
     assert_eq!(bench.calls.take(), "begin 1, hide 1, release 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_says_why_each_attempt_failed() {
+    let bench = Bench::new(moody());
+    bench.put_text("{}").await;
+    for _attempt in 0..MAX_RECEIVES {
+        let batch = bench.receive().await;
+        assert_eq!(batch.len(), 1);
+        bench.worker.handle_batch(batch).await;
+        tokio::time::advance(VISIBILITY).await;
+    }
+    assert!(bench.receive().await.is_empty());
+    let letters = bench.queue.0.list_dead(&bench.name, None, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].attempts.len(), MAX_RECEIVES as usize);
+    for attempt in &letters[0].attempts {
+        let failure = attempt.failure.as_deref().unwrap_or_default();
+        assert!(failure.starts_with("the message is no task: missing field"), "{failure}");
+    }
+    assert!(letters[0].reason.contains("the message is no task"), "{}", letters[0].reason);
 }
