@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use args::{Args, Scenario};
 
-use crate::output::Format;
+use crate::output::{Format, Printer};
 use args::Target;
 use report::Report;
 use target::Bench;
@@ -75,11 +75,11 @@ fn print(target: &Target, report: &Report) -> anyhow::Result<()> {
         let drawn = plot::svg(report)?;
         std::fs::write(file, drawn).with_context(|| format!("write `{}`", file.display()))?;
     }
+    let printer = Printer::stdout(target.output);
     match target.output {
-        Format::Json => anstream::println!("{}", serde_json::to_string(report)?),
-        Format::Text => anstream::print!("{report}"),
+        Format::Json => printer.raw(&serde_json::to_vec(report)?),
+        Format::Text => printer.text(&report.to_string()),
     }
-    Ok(())
 }
 
 /// The first Ctrl-C ends the measuring, and what was measured is printed. The second ends all.

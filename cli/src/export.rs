@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::client::{Call, Client, ClientError};
 use crate::exit::{Exit, Usage};
-use crate::output::note;
+use crate::output::{StdoutFailed, note};
 
 /// How often in a row an export that breaks off goes on without having got anything: after that the
 /// server is away, not the connection.
@@ -113,13 +113,13 @@ async fn part(args: &Args, client: &Client, cursor: &mut Option<String>) -> anyh
             let line: Line = answer.read(&pending)?;
             match line.kind.as_str() {
                 "end" => {
-                    out.write_all(&pending)?;
-                    out.flush()?;
+                    out.write_all(&pending).map_err(StdoutFailed)?;
+                    out.flush().map_err(StdoutFailed)?;
                     return Ok(Part::End);
                 }
                 // Only an answer's, not the export's.
                 "continue" => {}
-                _ => out.write_all(&pending)?,
+                _ => out.write_all(&pending).map_err(StdoutFailed)?,
             }
             *cursor = line.cursor.or(cursor.take());
             if line.kind == "continue" {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::bill::{Bill, Counts};
 use super::run::Plan;
 use super::{Args, Records, Way, prices};
-use crate::output::Format;
+use crate::output::{Format, Printer};
 use crate::table::{Column, Table};
 
 /// What the target is: a tenth of what Step Functions asks.
@@ -15,6 +15,7 @@ const TENTH: f64 = 0.1;
 const WORTH_A_WORD: f64 = 0.08;
 
 pub(super) fn print(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> anyhow::Result<()> {
+    let printer = Printer::stdout(args.output);
     match args.output {
         Format::Json => {
             let document = json!({
@@ -29,11 +30,10 @@ pub(super) fn print(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> a
                 "assumed": args.assumed,
                 "prices": { "region": prices::REGION, "date": prices::DATE, "all": prices::ALL },
             });
-            anstream::println!("{document}");
+            printer.raw(document.to_string().as_bytes())
         }
-        Format::Text => anstream::print!("{}", text(args, plan, counts, bill)),
+        Format::Text => printer.text(&text(args, plan, counts, bill)),
     }
-    Ok(())
 }
 
 fn text(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> String {
