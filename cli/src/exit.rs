@@ -17,7 +17,7 @@ Exit codes:
   0    done
   1    failed: the server refused, or something broke
   2    usage: the command line, or a file it names, is wrong
-  3    the server cannot be reached, or does not answer
+  3    the server cannot be reached, does not answer, or can do nothing now
   4    not found
   5    the claim ended otherwise than SUCCEEDED (claim submit --wait, claim watch)
   6    the claim has not ended in the time given (claim submit --wait SECONDS)

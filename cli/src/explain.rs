@@ -3,8 +3,10 @@
 use anstyle::Style;
 use fluxus_schema::api::{Decision, Explanation, Waiting, WaitingFor};
 use fluxus_schema::delegation::Candidate;
+use fluxus_schema::problem::Fault;
 use fluxus_schema::{Claim, ClaimStatus, Timestamp};
 
+use crate::claim::show::fault_lines;
 use crate::moment::{absolute_and_relative, clock, span};
 use crate::output::status_style;
 use crate::table::clean;
@@ -14,9 +16,10 @@ const MAX_TOLD: usize = 50;
 
 /// The explanation as sentences in up to three parts: how the claim stands, what it waits for,
 /// and why each fluxling was chosen. Times are told from `now`.
-pub fn sentences(explanation: &Explanation, now: Timestamp) -> String {
+pub fn sentences(explanation: &Explanation, faults: &[Fault], now: Timestamp) -> String {
     let Explanation { claim, waiting, decisions } = explanation;
     let mut text = standing(claim, now);
+    text.push_str(&fault_lines(faults));
     if !claim.status.has_ended() {
         heading(&mut text, "Waiting");
         if waiting.is_empty() {
@@ -202,7 +205,7 @@ mod tests {
     fn check(explanation: Value, expected: &Expect) {
         let explanation: Explanation = serde_json::from_value(explanation).expect("an explanation");
         let now = Timestamp::parse("2026-11-23T12:05:00Z").expect("a time");
-        let text = sentences(&explanation, now);
+        let text = sentences(&explanation, &[], now);
         expected.assert_eq(&anstream::adapter::strip_str(&text).to_string());
     }
 
