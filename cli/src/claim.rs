@@ -87,6 +87,7 @@ async fn explain_claim(args: &OneClaim, client: &Client, printer: Printer) -> an
     }
     let explanation: Explanation = document.read()?;
     let faults = show::faults(&explanation.claim, client).await;
-    printer.text(&explain::sentences(&explanation, &faults, moment::now()))?;
+    let workers = explain::Workers::of(client, &id, &explanation.waiting).await;
+    printer.text(&explain::sentences(&explanation, &faults, &workers, moment::now()))?;
     Ok(Exit::Ok)
 }

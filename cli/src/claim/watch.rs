@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{OneClaim, history, show};
 use crate::client::{Client, ClientError, Document, PATIENCE};
 use crate::exit::Exit;
-use crate::explain::waiting_sentence;
+use crate::explain::{Workers, waiting_sentence};
 use crate::moment::now;
 use crate::output::{Printer, note};
 use crate::story::Story;
@@ -116,8 +116,9 @@ async fn tell_waiting(client: &Client, id: &str) {
     let Ok(document) = call.send().await else { return };
     let Ok(explanation) = document.read::<Explanation>() else { return };
     let waiting = &explanation.waiting;
+    let workers = Workers::of(client, id, waiting).await;
     for strand in waiting.iter().take(MAX_TOLD) {
-        note(&format!("… {}", waiting_sentence(strand, now())));
+        note(&format!("… {}", waiting_sentence(strand, &workers, now())));
     }
     if waiting.len() > MAX_TOLD {
         note(&format!(
