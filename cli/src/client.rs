@@ -1,9 +1,8 @@
 //! The client of the REST interface: one call, one answer, and errors that say what to do.
 
+mod failure;
 mod stream;
 
-use std::error::Error as _;
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ use tokio::time::Instant;
 use crate::args::Global;
 use crate::exit::{Exit, Usage};
 use crate::output::note;
+use failure::beginning;
+pub(crate) use failure::explain;
 pub use stream::Stream;
 
 /// Longest time to make a connection. A server that is there answers much faster.
@@ -39,13 +40,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pause before such a call where the server names none: a restart takes a few of them.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// A body that a server takes in whole before it looks at it, or that waits in the sockets' buffers:
-/// where a larger one cannot be sent to its end, its size may be why.
-const LARGE_BODY_BYTES: usize = 256 * 1024;
-
-/// Most characters of an answer that is no problem document, shown with the error.
-const MAX_SHOWN_CHARS: usize = 200;
 
 /// What kept a call from its answer.
 #[derive(Debug, thiserror::Error)]
@@ -412,7 +406,7 @@ impl Call<'_> {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let failed = |error: reqwest::Error| (client.explain(&error, timeout, sent), None);
+        let failed = |error: reqwest::Error| (explain(client.base(), &error, timeout, sent), None);
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
         let again = retry_after(status, response.headers());
@@ -420,47 +414,22 @@ impl Call<'_> {
         if status.is_success() {
             return Ok(Document { bytes, url: url.to_string(), status });
         }
-        let error = match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => {
-                ClientError::Strange { url: url.to_string(), status, body: beginning(&bytes) }
-            }
-        };
-        Err((error, again))
+        Err((refused(url.as_str(), status, &bytes), again))
     }
 }
 
-impl Client {
-    /// What became of a request with so many bytes of body.
-    fn explain(&self, error: &reqwest::Error, timeout: Duration, sent: usize) -> ClientError {
-        let url = self.base().to_owned();
-        if error.is_timeout() && !error.is_connect() {
-            return ClientError::Silent { url, seconds: timeout.as_secs() };
-        }
-        if !(error.is_connect() || error.is_builder() || error.is_redirect()) {
-            return match sent > LARGE_BODY_BYTES {
-                true => ClientError::CutOff { url, bytes: sent },
-                false => ClientError::BrokeOff { url },
-            };
-        }
-        let mut cause = error.source();
-        let mut reason = error.to_string();
-        let mut refused = false;
-        while let Some(error) = cause {
-            // The last cause is the one that says it: the outer ones only say "error".
-            reason = error.to_string();
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                refused |= error.kind() == io::ErrorKind::ConnectionRefused;
-            }
-            cause = error.source();
-        }
-        if refused {
-            reason = "connection refused".to_owned();
-        } else if error.is_timeout() {
-            reason = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
-        }
-        ClientError::Unreachable { url, reason, refused }
+/// What an answer says that is no success: Fluxus's problem, or somebody else's page.
+pub(crate) fn refused(url: &str, status: StatusCode, bytes: &[u8]) -> ClientError {
+    match serde_json::from_slice::<Problem>(bytes) {
+        Ok(problem) => ClientError::Refused(Box::new(problem)),
+        Err(_) => ClientError::Strange { url: url.to_owned(), status, body: beginning(bytes) },
     }
+}
+
+/// When to come again, where there was no room; nothing came of the request then.
+pub(crate) fn no_room(answer: &reqwest::Response) -> Option<Duration> {
+    let is_full = answer.status() == StatusCode::TOO_MANY_REQUESTS;
+    retry_after(answer.status(), answer.headers()).filter(|_| is_full)
 }
 
 /// When a call may be sent again that was refused for want of room, or that could not be done now.
@@ -475,14 +444,4 @@ fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The beginning of an answer, on one line.
-fn beginning(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.is_empty() {
-        return "nothing".to_owned();
-    }
-    crate::table::cut(&crate::table::clean(&line), MAX_SHOWN_CHARS)
 }

@@ -1,9 +1,8 @@
 //! Answers that are read while they come, such as exports.
 
-use fluxus_schema::problem::Problem;
 use serde::de::DeserializeOwned;
 
-use super::{ANSWER_TIMEOUT, Call, ClientError, Document, beginning};
+use super::{ANSWER_TIMEOUT, Call, ClientError, Document, explain, refused};
 
 /// An answer that is read while it comes.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ impl Call<'_> {
         if let Some(key) = &client.key {
             request = request.header(reqwest::header::AUTHORIZATION, key);
         }
-        let failed = |error: reqwest::Error| client.explain(&error, ANSWER_TIMEOUT, 0);
+        let failed = |error: reqwest::Error| explain(client.base(), &error, ANSWER_TIMEOUT, 0);
         let begun = tokio::time::timeout(ANSWER_TIMEOUT, request.send()).await;
         let Ok(begun) = begun else {
             let (url, seconds) = (client.base().to_owned(), ANSWER_TIMEOUT.as_secs());
@@ -64,9 +63,6 @@ impl Call<'_> {
             return Ok(Stream { response, url: url.into() });
         }
         let bytes = response.bytes().await.map_err(failed)?;
-        Err(match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => ClientError::Strange { url: url.into(), status, body: beginning(&bytes) },
-        })
+        Err(refused(url.as_str(), status, &bytes))
     }
 }
