@@ -10,7 +10,7 @@ use fluxus_schema::delegation::Candidate;
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{Claim, ClaimStatus, Timestamp};
 
-use crate::claim::show::fault_lines;
+use crate::claim::show::{fault_lines, unquoted};
 use crate::moment::{absolute_and_relative, clock, span};
 use crate::output::status_style;
 use crate::table::clean;
@@ -110,10 +110,11 @@ fn standing(claim: &Claim, now: Timestamp) -> String {
     }
     match (&claim.error, &claim.cause) {
         (Some(error), Some(cause)) => {
-            text.push_str(&format!("The error was {}: {}\n", clean(error), clean(cause)));
+            let cause = clean(&unquoted(cause));
+            text.push_str(&format!("The error was {}: {cause}\n", clean(error)));
         }
         (Some(error), None) => text.push_str(&format!("The error was {}.\n", clean(error))),
-        (None, Some(cause)) => text.push_str(&format!("The cause: {}\n", clean(cause))),
+        (None, Some(cause)) => text.push_str(&format!("The cause: {}\n", clean(&unquoted(cause)))),
         (None, None) => {}
     }
     text

@@ -111,6 +111,11 @@ pub fn indented(value: &Value) -> String {
     shown
 }
 
+/// So many of something, in words: `1 claim`, `3 claims`.
+pub fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// A status in its colour.
 pub fn status(status: ClaimStatus) -> Cell {
     Cell::styled(status.as_str(), status_style(status))

@@ -139,8 +139,15 @@ fn title(name: &str) -> String {
 fn said(cause: &str) -> String {
     match serde_json::from_str(cause) {
         Ok(value @ (Value::Object(_) | Value::Array(_))) => indented(&value),
-        Ok(Value::String(text)) => lines(&text),
-        _ => lines(cause),
+        _ => lines(&unquoted(cause)),
+    }
+}
+
+/// A cause without the quotes of a JSON string, where it is one.
+pub fn unquoted(cause: &str) -> String {
+    match serde_json::from_str(cause) {
+        Ok(Value::String(text)) => text,
+        _ => cause.to_owned(),
     }
 }
 
