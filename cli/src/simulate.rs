@@ -91,17 +91,9 @@ fn run_whole(file: &Path, document: &Document, args: &Args) -> anyhow::Result<Ex
     Ok(Exit::of_claim(simulated.status).into())
 }
 
-/// A document given on the command line: JSON, or the name of a file.
+/// A document given on the command line: JSON, or the name of a file, with or without an `@`.
 fn given(flag: &str, text: &str) -> anyhow::Result<Value> {
-    let wrong = match serde_json::from_str(text) {
-        Ok(value) => return Ok(value),
-        Err(wrong) => wrong,
-    };
-    if text.trim_start().starts_with(['{', '[', '"']) {
-        return Err(Usage(format!("{flag} is not JSON: {wrong}")).into());
-    }
-    let read = source::file(Path::new(text));
-    Ok(read.with_context(|| format!("{flag} is neither JSON nor a file"))?.source.into_value())
+    source::argument_or_file(flag, text)
 }
 
 fn told(simulated: &Simulated) -> anyhow::Result<String> {

@@ -47,7 +47,7 @@ With --key, submitting again gives the same claim again and starts nothing new: 
 script may run twice. Without it a key is made, so that one submission can be sent again safely.")]
 pub struct Args {
     /// What kind of request or assertion it is; chooses the recipe
-    #[arg(value_name = "TYPE", required_unless_present = "file")]
+    #[arg(value_name = "TYPE")]
     pub claim_type: Option<String>,
     /// File with a whole claim document; the other options replace what it says
     #[arg(long, value_name = "FILE")]
@@ -215,13 +215,18 @@ pub fn new_claim(args: &Args) -> anyhow::Result<NewClaim> {
             deadline: None,
             attributes: Default::default(),
         },
-        (None, None) => return Err(Usage("name a claim type or a --file".into()).into()),
+        (None, None) => {
+            return Err(Usage(
+                "name a claim type, or a file with a claim: --file FILE; see --help".into(),
+            )
+            .into());
+        }
     };
     if let (Some(_), Some(claim_type)) = (&args.file, &args.claim_type) {
         claim.claim_type = claim_type.parse().map_err(|error| Usage(format!("{error}")))?;
     }
     if let Some(body) = &args.body {
-        claim.body = source::argument(body)?;
+        claim.body = source::argument("--body", body)?;
     } else if args.file.is_none() {
         // What the execution gets as its input where the client says nothing, as with the service.
         claim.body = Value::Object(Default::default());
