@@ -151,8 +151,7 @@ pub fn waiting_sentence(waiting: &Waiting, workers: &Workers, now: Timestamp) ->
             let name = name.split_once('.').map_or(name, |(_, name)| name);
             match workers.holder(&waiting.branch) {
                 Holder::Worker(worker) => format!(
-                    "waits for {worker} to do the activity {name} ({attempt}), offered since \
-                     {since}.{fails}"
+                    "waits for {worker} to do the activity {name} ({attempt}) since {since}.{fails}"
                 ),
                 Holder::Nobody => format!(
                     "waits for a worker that polls the activity {name} ({attempt}) since \
@@ -368,7 +367,7 @@ mod tests {
         ];
         let now = Timestamp::parse("2026-11-23T12:05:00Z").expect("a time");
         let told = |events| waiting_sentence(&strand, &Workers::whole(events), now);
-        expect!["State `Approve` waits for ines to do the activity approve-order (first attempt), offered since 2026-11-23 12:04:48Z (12 s ago). It may take as long as it takes: no timeout is set."]
+        expect!["State `Approve` waits for ines to do the activity approve-order (first attempt) since 2026-11-23 12:04:48Z (12 s ago). It may take as long as it takes: no timeout is set."]
             .assert_eq(&told(&events));
         expect!["State `Approve` waits for a worker that polls the activity approve-order (first attempt) since 2026-11-23 12:04:48Z (12 s ago). It may take as long as it takes: no timeout is set. Take it with: fluxus task poll approve-order"]
             .assert_eq(&told(&events[..1]));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fluxus_machine::source::{Format, Source};
+use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
 use fluxus_schema::problem::Fault;
 use serde_json::Value;
 
@@ -44,11 +45,14 @@ pub fn argument(option: &str, text: &str) -> anyhow::Result<Value> {
     let source = Source::parse(text, Format::Jsonc).map_err(|faults| {
         let why: Vec<_> = faults.into_iter().map(|fault| located(&fault)).collect();
         let why = why.join("; ");
-        let hint = match Path::new(text).is_file() {
-            true => format!("There is a file of that name: {option} @{text}"),
-            false => "Text goes in quotes: '\"text\"'".to_owned(),
+        let hint = if Path::new(text).is_file() {
+            format!(". There is a file of that name: {option} @{text}")
+        } else if text.trim_start().starts_with(['{', '[', '"']) {
+            String::new()
+        } else {
+            ". Text goes in quotes: '\"text\"'".to_owned()
         };
-        Usage(format!("{option} is not JSON: {why}. {hint}"))
+        Usage(format!("{option} is not JSON: {why}{hint}"))
     })?;
     Ok(source.into_value())
 }
@@ -71,7 +75,41 @@ pub fn argument_or_file(option: &str, text: &str) -> anyhow::Result<Value> {
     if path.is_file() {
         return file(path).map(|document| document.source.into_value());
     }
-    argument(option, text)
+    let looks_like_json = text == "-" || text.starts_with(['{', '[', '"', '@']);
+    argument(option, text).map_err(|error| match looks_like_json {
+        true => error,
+        false => Usage(format!("{option} is neither JSON nor a file: {text}")).into(),
+    })
+}
+
+/// The option, with the file that it names.
+pub fn named(option: &str, text: &str) -> String {
+    if text.starts_with('@') { format!("{option} {text}") } else { option.to_owned() }
+}
+
+/// That a payload is no larger than the server takes. A larger one is not sent: a server that refuses
+/// it hangs up, and its words are lost.
+///
+/// # Errors
+/// [`Usage`], in the server's words.
+pub fn bounded(from: &str, what: &str, payload: &Value) -> Result<(), Usage> {
+    let bytes = payload.to_string().len();
+    if bytes <= MAX_PAYLOAD_BYTES {
+        return Ok(());
+    }
+    let bound = format!("the bound is {MAX_PAYLOAD_BYTES}");
+    Err(Usage(format!("{from}: {what} has {bytes} bytes of JSON; {bound}")))
+}
+
+/// The JSON of `--result`, what comes of a task, within its bound.
+///
+/// # Errors
+/// As for [`argument`], and [`Usage`] where it is too large.
+pub fn result(text: &str) -> anyhow::Result<Value> {
+    const OPTION: &str = "--result";
+    let output = argument(OPTION, text)?;
+    bounded(&named(OPTION, text), "the output", &output)?;
+    Ok(output)
 }
 
 /// The document in a file, or in stdin for `-`: JSON, JSON with comments or YAML, by the ending of

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fluxus_schema::api::Submitted;
-use fluxus_schema::limits::{MAX_PAYLOAD_BYTES, MAX_PRIORITY, MAX_WAIT};
+use fluxus_schema::limits::{MAX_PRIORITY, MAX_WAIT};
 use fluxus_schema::{Claim, ClaimId, NewClaim, Timestamp};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -181,18 +181,16 @@ fn new_key() -> String {
 
 /// That the server takes a body of this size, in its own words.
 fn bounded(args: &Args, claim: &NewClaim) -> Result<(), Usage> {
-    let bytes = claim.body.to_string().len();
-    if bytes <= MAX_PAYLOAD_BYTES {
-        return Ok(());
+    const WHAT: &str = "the claim's body";
+    match (&args.body, &args.file) {
+        (None, Some(file)) => {
+            source::bounded(&format!("--file {}", file.display()), WHAT, &claim.body)
+        }
+        (body, _) => {
+            let from = source::named("--body", body.as_deref().unwrap_or_default());
+            source::bounded(&from, WHAT, &claim.body)
+        }
     }
-    let from = match (&args.body, &args.file) {
-        (Some(body), _) if body.starts_with('@') => format!("--body {body}"),
-        (None, Some(file)) => format!("--file {}", file.display()),
-        _ => "--body".to_owned(),
-    };
-    Err(Usage(format!(
-        "{from}: the claim's body has {bytes} bytes of JSON; the bound is {MAX_PAYLOAD_BYTES}"
-    )))
 }
 
 /// The claim that the arguments say.
