@@ -265,26 +265,37 @@ fn what_reads_is_asked_again_where_the_server_can_do_nothing_now() {
 
 #[test]
 fn ctrl_c_leaves_the_way_to_the_claim() {
-    let interrupted = |url: &str| {
+    // Interrupts once `has_begun` is back.
+    let interrupted = |url: &str, has_begun: &dyn Fn()| {
         let mut child = command(url, &["claim", "submit", "order.placed", "--key", "k1", "--wait"]);
         let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        has_begun();
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
         let output = child.wait_with_output().expect("ends");
         assert_eq!(output.status.code(), Some(130));
         text(&output.stderr)
     };
-    // Nobody answers here, but the connection is made.
+    // Nobody answers here, but the request is read.
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    assert!(interrupted(&url).contains("again with --key k1 to learn its id"));
+    let connection = std::cell::OnceCell::new();
+    let has_sent = || {
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).expect("a request");
+        // It stays open: nobody hangs up.
+        connection.set(stream).expect("one connection");
+    };
+    assert!(interrupted(&url, &has_sent).contains("again with --key k1 to learn its id"));
     let submitted = format!(r#"{{"claim_id":"{ID}","status":"RECEIVED","duplicate":false}}"#);
     let running = std::iter::repeat_n((200, claim("RUNNING")), 20);
     let twice = [(202, submitted.clone()), (202, submitted)];
-    let (url, _seen) = server(twice.into_iter().chain(running).collect());
+    let (url, seen) = server(twice.into_iter().chain(running).collect());
+    // The claim is looked at.
+    let waits = || (0..3).for_each(|_| drop(seen.recv().expect("a request")));
     assert_eq!(
-        interrupted(&url),
+        interrupted(&url, &waits),
         format!(
             "Claim {ID} is submitted.\nClaim {ID} goes on without us; see: fluxus claim watch {ID}\n"
         )

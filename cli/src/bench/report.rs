@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::meter::{Memory, Reading, Spent};
 use super::recorder::{Counted, Percentiles, Recorder, Sample, Sampling};
 use super::target::Bench;
+use crate::output::counted;
 use crate::table::{Column, Table, facts};
 
 /// Bytes in a MiB, in which people think of memory and tables.
@@ -263,7 +264,7 @@ impl fmt::Display for Report {
         if self.failed > 0 {
             lines.push(("failed", self.failed.to_string()));
             for Failures { reason, count } in self.failures.iter().take(MAX_REASONS) {
-                lines.push(("", format!("{count} times {reason}")));
+                lines.push(("", format!("{}: {reason}", counted(*count, "time"))));
             }
             if let Some(more @ 1..) = self.failures.len().checked_sub(MAX_REASONS) {
                 lines.push(("", format!("{more} more reasons; --output json has them")));

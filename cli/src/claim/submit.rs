@@ -90,11 +90,13 @@ pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Resu
     let key = claim.idempotency_key.get_or_insert_with(new_key).clone();
     let call = client.post(&["claims"])?.body(&claim)?.repeatable();
     let sent = tokio::select! {
-        sent = call.clone().send_patiently(false, PATIENCE) => sent,
+        // First Ctrl-C is listened to, then the claim is sent.
+        biased;
         _ = tokio::signal::ctrl_c() => {
             note(&unknown(&key));
             return Ok(Exit::Interrupted);
         }
+        sent = call.clone().send_patiently(false, PATIENCE) => sent,
     };
     let document = sent.inspect_err(|error| {
         if error.is_unanswered() {

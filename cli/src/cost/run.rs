@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::account::{Account, Tallies};
 use super::bill::Counts;
 use super::{Args, Records, Way};
+use crate::client;
 use crate::report::Faulty;
 use crate::source;
 use crate::table::cut;
@@ -135,9 +136,7 @@ pub(super) async fn count(args: &Args, plan: &Plan, database_url: &str) -> anyho
     let url = format!("{}/v1/recipes/{NAME}", account.url);
     let body = json!({ "definition": plan.definition, "claim_types": [NAME] });
     let answer = client.put(url).json(&body).send().await.context("put the recipe")?;
-    if !answer.status().is_success() {
-        bail!("the recipe cannot be run: {}", answer.text().await?);
-    }
+    accepted(answer).await.context("put the recipe")?;
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     submit(args.through, plan, WARM_UP, &mut account, &client).await?;
     account.work_off(deadline).await?;
@@ -184,14 +183,21 @@ async fn submit(
         account
             .through_api(async move {
                 let answer = request.send().await.context("submit a claim")?;
-                if !answer.status().is_success() {
-                    bail!("a claim was refused: {}", answer.text().await?);
-                }
-                Ok(())
+                accepted(answer).await.context("submit a claim")
             })
             .await?;
     }
     Ok(())
+}
+
+/// That the answer is no refusal, which is told in the words of other commands.
+async fn accepted(answer: reqwest::Response) -> anyhow::Result<()> {
+    let (url, status) = (answer.url().to_string(), answer.status());
+    if status.is_success() {
+        return Ok(());
+    }
+    let bytes = answer.bytes().await.context("read the answer")?;
+    Err(client::refused(&url, status, &bytes).into())
 }
 
 /// Sees that no claim failed, and counts the states that one entered.
