@@ -1,6 +1,7 @@
 //! `fluxus claim submit`.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use fluxus_schema::api::Submitted;
@@ -89,10 +90,12 @@ pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Resu
     let is_own_key = claim.idempotency_key.is_none();
     let key = claim.idempotency_key.get_or_insert_with(new_key).clone();
     let call = client.post(&["claims"])?.body(&claim)?.repeatable();
+    // One for both parts, so that none is lost between them.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     let sent = tokio::select! {
         // First Ctrl-C is listened to, then the claim is sent.
         biased;
-        _ = tokio::signal::ctrl_c() => {
+        _ = &mut interrupted => {
             note(&unknown(&key));
             return Ok(Exit::Interrupted);
         }
@@ -116,11 +119,12 @@ pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Resu
     note(&format!("Claim {id} is submitted."));
     let goes_on = || note(&format!("Claim {id} goes on without us; see: fluxus claim watch {id}"));
     tokio::select! {
-        ended = wait_for_end(id, call, seconds, client, printer) => ended.inspect_err(|_| goes_on()),
-        _ = tokio::signal::ctrl_c() => {
+        biased;
+        _ = &mut interrupted => {
             goes_on();
             Ok(Exit::Interrupted)
         }
+        ended = wait_for_end(id, call, seconds, client, printer) => ended.inspect_err(|_| goes_on()),
     }
 }
 
