@@ -21,6 +21,7 @@ mod report;
 mod target;
 mod tenants;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -28,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use args::{Args, Scenario};
 
-use crate::output::Format;
+use crate::exit::Usage;
+use crate::output::{Format, Printer};
 use args::Target;
 use report::Report;
 use target::Bench;
@@ -44,6 +46,10 @@ const INTERRUPTED: i32 = 130;
 pub async fn run(args: &Args, key: Option<&str>) -> anyhow::Result<ExitCode> {
     let scenario = args.scenario();
     let target = scenario.target();
+    scenario.check()?;
+    if let Some(file) = &target.svg {
+        writable(file)?;
+    }
     let report = target::with(target, key, scenario.tenants(), async |bench: &Bench<'_>| {
         let stopping = stop_at_ctrl_c(bench.stop.clone());
         let measured = measure(&scenario, bench).await;
@@ -70,14 +76,29 @@ async fn measure(scenario: &Scenario, bench: &Bench<'_>) -> anyhow::Result<Repor
     Ok(report)
 }
 
+/// That a picture can be written there, before minutes of measuring go into it.
+fn writable(file: &Path) -> Result<(), Usage> {
+    let is_new = !file.exists();
+    // An older picture stays as it is until there is another.
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+    opened.map_err(|error| Usage(format!("--svg: cannot write `{}`: {error}", file.display())))?;
+    if is_new {
+        // What stays where this fails is an empty file.
+        let _ = std::fs::remove_file(file);
+    }
+    Ok(())
+}
+
 fn print(target: &Target, report: &Report) -> anyhow::Result<()> {
+    let printer = Printer::stdout(target.output);
+    match target.output {
+        Format::Json => printer.raw(&serde_json::to_vec(report)?)?,
+        Format::Text => printer.text(&report.to_string())?,
+    }
+    // After the numbers, so that they are there whatever comes of the picture.
     if let Some(file) = &target.svg {
         let drawn = plot::svg(report)?;
         std::fs::write(file, drawn).with_context(|| format!("write `{}`", file.display()))?;
-    }
-    match target.output {
-        Format::Json => anstream::println!("{}", serde_json::to_string(report)?),
-        Format::Text => anstream::print!("{report}"),
     }
     Ok(())
 }

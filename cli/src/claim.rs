@@ -81,8 +81,13 @@ pub async fn run(command: &Command, client: &Client, printer: Printer) -> anyhow
 async fn explain_claim(args: &OneClaim, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
     let id = args.id.to_string();
     let document = client.get(&["claims", &id, "explain"])?.send().await?;
-    printer.document(&document, |explanation: &Explanation| {
-        explain::sentences(explanation, moment::now())
-    })?;
+    if printer.is_json() {
+        printer.raw(&document.bytes)?;
+        return Ok(Exit::Ok);
+    }
+    let explanation: Explanation = document.read()?;
+    let faults = show::faults(&explanation.claim, client).await;
+    let workers = explain::Workers::of(client, &id, &explanation.waiting).await;
+    printer.text(&explain::sentences(&explanation, &faults, &workers, moment::now()))?;
     Ok(Exit::Ok)
 }

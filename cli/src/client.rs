@@ -1,19 +1,26 @@
 //! The client of the REST interface: one call, one answer, and errors that say what to do.
 
-use std::error::Error as _;
+mod failure;
+mod stream;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
+use fluxus_schema::limits::MAX_REQUEST_BYTES;
 use fluxus_schema::problem::Problem;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::args::Global;
 use crate::exit::{Exit, Usage};
 use crate::output::note;
+use failure::beginning;
+pub(crate) use failure::explain;
+pub use stream::Stream;
 
 /// Longest time to make a connection. A server that is there answers much faster.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,8 +34,12 @@ const MAX_REFUSALS: u32 = 30;
 /// The longest that a server's `Retry-After` is heeded without asking anybody.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Most characters of an answer that is no problem document, shown with the error.
-const MAX_SHOWN_CHARS: usize = 200;
+/// How long a call that may be repeated goes on while the server is away, as for a restart, or says
+/// that it can do nothing, as while its database is away.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause before such a call where the server names none: a restart takes a few of them.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What kept a call from its answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +65,16 @@ pub enum ClientError {
         /// How long we waited.
         seconds: u64,
     },
+    /// A connection that ended while a large body was sent.
+    #[error("{url} broke off while {bytes} bytes were sent to it: it may have refused their size")]
+    CutOff {
+        /// Where the server is.
+        url: String,
+        /// The size of the body.
+        bytes: usize,
+    },
     /// An answer that ended before its end.
-    #[error("{url} broke off in mid-answer; its log may say why")]
+    #[error("{url} broke off before its answer was whole; its log may say why")]
     BrokeOff {
         /// What was asked.
         url: String,
@@ -84,11 +103,15 @@ impl ClientError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Refused(problem) if problem.status == StatusCode::NOT_FOUND => Exit::NotFound,
-            Self::Refused(_) => Exit::Failed,
-            Self::Unaskable(_) => Exit::Usage,
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::BrokeOff { .. } => {
+            Self::Refused(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {
                 Exit::Unreachable
             }
+            Self::Refused(_) => Exit::Failed,
+            Self::Unaskable(_) => Exit::Usage,
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::CutOff { .. }
+            | Self::BrokeOff { .. } => Exit::Unreachable,
             // What a load balancer answers whose server is away.
             Self::Strange { status, .. } => match *status {
                 StatusCode::BAD_GATEWAY
@@ -103,10 +126,26 @@ impl ClientError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Refused(problem) => matches!(problem.status, 429 | 503),
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::BrokeOff { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::CutOff { .. }
+            | Self::BrokeOff { .. } => true,
             Self::Unaskable(_) => false,
             Self::Strange { .. } => self.exit() == Exit::Unreachable,
         }
+    }
+
+    /// Whether the server may have done what it was asked, though it did not say so.
+    pub fn is_unanswered(&self) -> bool {
+        !matches!(self, Self::Unreachable { .. } | Self::Unaskable(_) | Self::Refused(_))
+            && self.is_passing()
+    }
+
+    /// What a server says that cannot do it now: its status and its words without advice to whoever
+    /// would try again, which we do.
+    fn not_now(&self) -> Option<(StatusCode, &str)> {
+        let Self::Refused(problem) = self else { return None };
+        Some((StatusCode::from_u16(problem.status).ok()?, &problem.title))
     }
 }
 
@@ -142,42 +181,6 @@ impl Document {
             status: self.status,
             body: format!("{error} in {}", beginning(bytes)),
         })
-    }
-}
-
-/// An answer that is read while it comes.
-#[derive(Debug)]
-pub struct Stream {
-    response: reqwest::Response,
-    url: String,
-}
-
-impl Stream {
-    /// The next bytes; none at the end.
-    ///
-    /// # Errors
-    /// [`ClientError::BrokeOff`], also where nothing comes for long.
-    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        let next = tokio::time::timeout(ANSWER_TIMEOUT, self.response.chunk()).await;
-        match next {
-            Ok(Ok(chunk)) => Ok(chunk.map(|bytes| bytes.to_vec())),
-            Ok(Err(_)) | Err(_) => Err(self.broke_off()),
-        }
-    }
-
-    /// A line as the type that the API says it is.
-    ///
-    /// # Errors
-    /// [`ClientError::Strange`] where it is not.
-    pub fn read<T: DeserializeOwned>(&self, line: &[u8]) -> Result<T, ClientError> {
-        let document =
-            Document { bytes: Vec::new(), url: self.url.clone(), status: self.response.status() };
-        document.read_bytes(line)
-    }
-
-    /// That the answer ended before its end.
-    pub fn broke_off(&self) -> ClientError {
-        ClientError::BrokeOff { url: self.url.clone() }
     }
 }
 
@@ -256,7 +259,8 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
         }
-        Ok(Call { client: self, method, url, body: None, wait: None })
+        let repeatable = method == Method::GET;
+        Ok(Call { client: self, method, url, body: None, wait: None, repeatable })
     }
 
     /// Where the server is, for messages.
@@ -266,7 +270,7 @@ impl Client {
 }
 
 /// A call in the making.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "a call does nothing until it is sent"]
 pub struct Call<'a> {
     client: &'a Client,
@@ -274,6 +278,7 @@ pub struct Call<'a> {
     url: Url,
     body: Option<Vec<u8>>,
     wait: Option<Duration>,
+    repeatable: bool,
 }
 
 impl Call<'_> {
@@ -306,58 +311,88 @@ impl Call<'_> {
         self
     }
 
+    /// Says that the call does no more when it is sent twice, as with an idempotency key. A call that
+    /// reads is so anyhow.
+    pub const fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
     /// Sends the call, and again where the server says that it took nothing in and when to come
-    /// again (429 with `Retry-After`). Otherwise it is never repeated: the caller knows whether that
-    /// would be safe.
+    /// again (429 with `Retry-After`). One that may be repeated is sent again for a while where the
+    /// server can do nothing now (503). Otherwise the caller knows whether that would be safe.
     ///
     /// # Errors
     /// [`ClientError`], each with what to do next.
     pub async fn send(self) -> Result<Document, ClientError> {
+        if self.body.as_ref().is_some_and(|body| body.len() > MAX_REQUEST_BYTES) {
+            // Before it is sent: a server that refuses it hangs up, and its words would be lost.
+            let wrong = format!("the body is larger than {MAX_REQUEST_BYTES} bytes");
+            return Err(Usage(format!("The body is too large: {wrong}")).into());
+        }
         let mut refusals = 0;
+        let mut unavailable: Option<Instant> = None;
         loop {
-            match self.send_once().await {
-                Err((error, Some(after))) if refusals < MAX_REFUSALS => {
+            let (error, after) = match self.send_once().await {
+                Ok(document) => return Ok(document),
+                Err(failed) => failed,
+            };
+            match (error.not_now(), after) {
+                (Some((StatusCode::TOO_MANY_REQUESTS, title)), Some(after))
+                    if refusals < MAX_REFUSALS =>
+                {
                     refusals += 1;
-                    note(&format!("{error}. Trying again in {} s", after.as_secs()));
+                    note(&format!("{title}. Trying again in {} s.", after.as_secs()));
                     tokio::time::sleep(after).await;
                 }
-                Err((error, _)) => return Err(error),
-                Ok(document) => return Ok(document),
+                (Some((StatusCode::SERVICE_UNAVAILABLE, title)), after)
+                    if self.repeatable
+                        && unavailable.is_none_or(|since| since.elapsed() < PATIENCE) =>
+                {
+                    if unavailable.is_none() {
+                        note(&format!("{title}. Trying again for {} s.", PATIENCE.as_secs()));
+                    }
+                    unavailable.get_or_insert_with(Instant::now);
+                    tokio::time::sleep(after.unwrap_or(PAUSE)).await;
+                }
+                _ => return Err(error),
             }
         }
     }
 
-    /// Sends the call, to read the answer while it comes, however long that takes.
+    /// Sends a call that may be repeated, and again for `patience` where the server is away or hangs
+    /// up. Where it was not `met` before and nobody listens, that is told at once: there was never a
+    /// server.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub async fn stream(self) -> Result<Stream, ClientError> {
-        let Self { client, method, url, .. } = self;
-        let mut request = client.http.request(method, url.clone());
-        if let Some(key) = &client.key {
-            request = request.header(reqwest::header::AUTHORIZATION, key);
+    pub async fn send_patiently(
+        self,
+        mut met: bool,
+        patience: Duration,
+    ) -> Result<Document, ClientError> {
+        let mut away: Option<Instant> = None;
+        loop {
+            let error = match self.clone().send().await {
+                Ok(document) => return Ok(document),
+                Err(error) => error,
+            };
+            met |= error.is_unanswered();
+            let is_over = away.is_some_and(|since| since.elapsed() >= patience);
+            if !met || is_over || !error.is_passing() || error.not_now().is_some() {
+                return Err(error);
+            }
+            if away.is_none() {
+                note(&format!("{error}.\nTrying again for {} s.", patience.as_secs()));
+            }
+            away.get_or_insert_with(Instant::now);
+            tokio::time::sleep(PAUSE).await;
         }
-        let failed = |error: reqwest::Error| client.explain(&error, ANSWER_TIMEOUT);
-        let begun = tokio::time::timeout(ANSWER_TIMEOUT, request.send()).await;
-        let Ok(begun) = begun else {
-            let (url, seconds) = (client.base().to_owned(), ANSWER_TIMEOUT.as_secs());
-            return Err(ClientError::Silent { url, seconds });
-        };
-        let response = begun.map_err(failed)?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(Stream { response, url: url.into() });
-        }
-        let bytes = response.bytes().await.map_err(failed)?;
-        Err(match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => ClientError::Strange { url: url.into(), status, body: beginning(&bytes) },
-        })
     }
 
     /// With an error comes when to send it again, if that is safe.
     async fn send_once(&self) -> Result<Document, (ClientError, Option<Duration>)> {
-        let Self { client, method, url, body, wait } = self;
+        let Self { client, method, url, body, wait, repeatable: _ } = self;
         let (method, body) = (method.clone(), body.clone());
         let timeout = ANSWER_TIMEOUT + wait.unwrap_or_default();
         let mut request = client.http.request(method, url.clone()).timeout(timeout);
@@ -367,10 +402,11 @@ impl Call<'_> {
         if let Some(wait) = wait {
             request = request.header("prefer", format!("wait={}", wait.as_secs()));
         }
+        let sent = body.as_ref().map_or(0, Vec::len);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let failed = |error: reqwest::Error| (client.explain(&error, timeout), None);
+        let failed = |error: reqwest::Error| (explain(client.base(), &error, timeout, sent), None);
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
         let again = retry_after(status, response.headers());
@@ -378,60 +414,34 @@ impl Call<'_> {
         if status.is_success() {
             return Ok(Document { bytes, url: url.to_string(), status });
         }
-        let error = match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => {
-                ClientError::Strange { url: url.to_string(), status, body: beginning(&bytes) }
-            }
-        };
-        Err((error, again))
+        Err((refused(url.as_str(), status, &bytes), again))
     }
 }
 
-impl Client {
-    fn explain(&self, error: &reqwest::Error, timeout: Duration) -> ClientError {
-        let url = self.base().to_owned();
-        if error.is_timeout() && !error.is_connect() {
-            return ClientError::Silent { url, seconds: timeout.as_secs() };
-        }
-        let mut cause = error.source();
-        let mut reason = error.to_string();
-        let mut refused = false;
-        while let Some(error) = cause {
-            // The last cause is the one that says it: the outer ones only say "error".
-            reason = error.to_string();
-            if let Some(error) = error.downcast_ref::<std::io::Error>() {
-                refused |= error.kind() == std::io::ErrorKind::ConnectionRefused;
-            }
-            cause = error.source();
-        }
-        if refused {
-            reason = "connection refused".to_owned();
-        } else if error.is_timeout() {
-            reason = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
-        }
-        ClientError::Unreachable { url, reason, refused }
+/// What an answer says that is no success: Fluxus's problem, or somebody else's page.
+pub(crate) fn refused(url: &str, status: StatusCode, bytes: &[u8]) -> ClientError {
+    match serde_json::from_slice::<Problem>(bytes) {
+        Ok(problem) => ClientError::Refused(Box::new(problem)),
+        Err(_) => ClientError::Strange { url: url.to_owned(), status, body: beginning(bytes) },
     }
 }
 
-/// When a call may be sent again that was refused for want of room; nothing came of it then.
+/// When to come again, where there was no room; nothing came of the request then.
+pub(crate) fn no_room(answer: &reqwest::Response) -> Option<Duration> {
+    let is_full = answer.status() == StatusCode::TOO_MANY_REQUESTS;
+    retry_after(answer.status(), answer.headers()).filter(|_| is_full)
+}
+
+/// When a call may be sent again that was refused for want of room, or that could not be done now.
 fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     let after = Duration::from_secs(seconds);
-    (status == StatusCode::TOO_MANY_REQUESTS && after <= MAX_RETRY_AFTER).then_some(after)
+    let is_for_now =
+        matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    (is_for_now && after <= MAX_RETRY_AFTER).then_some(after)
 }
 
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The beginning of an answer, on one line.
-fn beginning(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.is_empty() {
-        return "nothing".to_owned();
-    }
-    crate::table::cut(&crate::table::clean(&line), MAX_SHOWN_CHARS)
 }

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::args::Cli;
 use crate::exit::Exit;
+use crate::output::StdoutFailed;
 
 /// Which shell.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,7 +28,7 @@ pub struct Args {
 /// Where stdout cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     // Into memory first: the generator panics where its writer fails, as at a closed pipe.
-    io::Write::write_all(&mut io::stdout(), &script(args.shell))?;
+    io::Write::write_all(&mut io::stdout(), &script(args.shell)).map_err(StdoutFailed)?;
     Ok(Exit::Ok)
 }
 

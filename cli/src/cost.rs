@@ -26,12 +26,21 @@ const DATABASE: &str = "fluxus_cost";
 
 /// What `fluxus cost` can be told.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+A recipe can be counted whose claims end as SUCCEEDED by themselves: with tasks of fluxlings, for whom
+a stand-in answers where there is none here. One that waits for a callback or for the worker of an
+activity does not end.
+
+Examples:
+  fluxus cost
+  fluxus cost recipe.json --input '{\"order\": \"1001\"}'
+  fluxus cost recipe.json --input @order.json --through ingest --batch 100")]
 pub struct Args {
     /// File with the recipe, in Amazon States Language; without one, three tasks in a row
     #[arg(value_name = "DEFINITION")]
     pub definition: Option<PathBuf>,
     /// The body of each claim: JSON, or a file with JSON
-    #[arg(long, value_name = "FILE|JSON", default_value = "{}")]
+    #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
     pub input: String,
     /// How many claims are run to count
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=100_000))]

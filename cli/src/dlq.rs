@@ -10,7 +10,7 @@ use fluxus_schema::limits::{DEFAULT_PAGE, MAX_PAGE};
 use crate::client::{Call, Client};
 use crate::exit::{Exit, Usage};
 use crate::moment::{absolute_and_relative, date_and_time, now, relative};
-use crate::output::{Printer, indented, note};
+use crate::output::{Printer, counted, indented, note};
 use crate::paging::{Pages, print_merged};
 use crate::table::{Cell, Column, Table, facts};
 
@@ -104,7 +104,12 @@ pub async fn run(command: &Command, client: &Client, printer: Printer) -> anyhow
         }
         Command::Redrive(which) => {
             let done = handle(which, "redrive", client, printer).await?;
-            note(&format!("{} back in the queue `{}`.", letters(done.count), done.queue));
+            note(&format!(
+                "{} {} back in the queue `{}`.",
+                letters(done.count),
+                are(done.count),
+                done.queue
+            ));
             Ok(Exit::Ok)
         }
         Command::Purge { which, yes } => {
@@ -113,7 +118,12 @@ pub async fn run(command: &Command, client: &Client, printer: Printer) -> anyhow
                 return Ok(Exit::Failed);
             }
             let done = handle(which, "purge", client, printer).await?;
-            note(&format!("{} of `{}` deleted for good.", letters(done.count), done.queue));
+            note(&format!(
+                "{} of `{}` {} deleted for good.",
+                letters(done.count),
+                done.queue,
+                are(done.count)
+            ));
             Ok(Exit::Ok)
         }
     }
@@ -135,7 +145,11 @@ async fn handle(
 }
 
 fn letters(count: u64) -> String {
-    if count == 1 { "1 dead letter is".to_owned() } else { format!("{count} dead letters are") }
+    counted(count, "dead letter")
+}
+
+fn are(count: u64) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 /// Asks whoever sits at the terminal.
@@ -212,6 +226,10 @@ fn render(page: &DeadLetterPage, width: Option<usize>) -> String {
 
 fn shown(letter: &DeadLetter, width: Option<usize>) -> String {
     let now = now();
+    let times = match letter.receive_count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
     let text = |text: String| Some(Cell::from(text));
     let mut rows = vec![
         ("Letter", text(letter.message_id.clone())),
@@ -219,7 +237,7 @@ fn shown(letter: &DeadLetter, width: Option<usize>) -> String {
         ("Claim", letter.claim_id.map(|id| Cell::from(id.to_string()))),
         ("Sent", text(absolute_and_relative(letter.sent_at, now))),
         ("Dead since", text(absolute_and_relative(letter.dead_at, now))),
-        ("Received", text(format!("{} times", letter.receive_count))),
+        ("Received", text(times)),
     ];
     for attempt in &letter.attempts {
         let said = attempt.failure.as_deref().map(|failure| format!(": {failure}"));

@@ -1,7 +1,6 @@
 //! Exit codes: one for each thing that a script would handle differently.
 
 use std::fmt;
-use std::io;
 use std::process::ExitCode;
 
 use fluxus_schema::ClaimStatus;
@@ -9,6 +8,7 @@ use fluxus_schema::ClaimStatus;
 use crate::aws::stack::NoStack;
 use crate::aws::tool::AwsError;
 use crate::client::ClientError;
+use crate::output::StdoutFailed;
 use crate::report::Faulty;
 
 /// The table at the end of `fluxus --help`.
@@ -17,7 +17,7 @@ Exit codes:
   0    done
   1    failed: the server refused, or something broke
   2    usage: the command line, or a file it names, is wrong
-  3    the server cannot be reached, or does not answer
+  3    the server cannot be reached, does not answer, or can do nothing now
   4    not found
   5    the claim ended otherwise than SUCCEEDED (claim submit --wait, claim watch)
   6    the claim has not ended in the time given (claim submit --wait SECONDS)
@@ -111,16 +111,17 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Whether the reader of our output has gone, as after `| head`: no failure of ours.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+/// Whether the reader of our output has gone, as after `| head`: no failure of ours. A connection
+/// that breaks is one.
+pub fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let mut failed = error.chain().filter_map(|cause| cause.downcast_ref::<StdoutFailed>());
+    failed.any(StdoutFailed::is_reader_gone)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use anyhow::Context as _;
 
     use super::*;
@@ -151,8 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_pipe_is_found_under_context() {
-        let error = Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe)).context("print");
-        assert!(is_broken_pipe(&error.expect_err("an error")));
+    fn only_a_broken_pipe_of_stdout_is_no_failure() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let error = Err::<(), _>(StdoutFailed(broken())).context("print");
+        assert!(is_reader_gone(&error.expect_err("an error")));
+        let error = Err::<(), _>(broken()).context("submit a claim");
+        assert!(!is_reader_gone(&error.expect_err("an error")));
+        let full = StdoutFailed(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(!is_reader_gone(&full.into()));
     }
 }

@@ -1,29 +1,54 @@
 //! Where a claim stands, in sentences.
 
+mod workers;
+
+use std::time::Duration;
+
 use anstyle::Style;
 use fluxus_schema::api::{Decision, Explanation, Waiting, WaitingFor};
 use fluxus_schema::delegation::Candidate;
+use fluxus_schema::problem::Fault;
 use fluxus_schema::{Claim, ClaimStatus, Timestamp};
 
+use crate::claim::show::{fault_lines, unquoted};
 use crate::moment::{absolute_and_relative, clock, span};
 use crate::output::status_style;
 use crate::table::clean;
+use workers::Holder;
+pub use workers::Workers;
+
+/// After so long without an evaluation nobody seems to take claims up: a core does it in milliseconds,
+/// and a busy one in a second or two.
+const LONG_RECEIVED: Duration = Duration::from_secs(5);
 
 /// Most strands and most decisions that are told; a Map of thousands would bury the rest.
 const MAX_TOLD: usize = 50;
 
 /// The explanation as sentences in up to three parts: how the claim stands, what it waits for,
 /// and why each fluxling was chosen. Times are told from `now`.
-pub fn sentences(explanation: &Explanation, now: Timestamp) -> String {
+pub fn sentences(
+    explanation: &Explanation,
+    faults: &[Fault],
+    workers: &Workers,
+    now: Timestamp,
+) -> String {
     let Explanation { claim, waiting, decisions } = explanation;
     let mut text = standing(claim, now);
+    text.push_str(&fault_lines(faults));
     if !claim.status.has_ended() {
         heading(&mut text, "Waiting");
-        if waiting.is_empty() {
+        let is_left =
+            claim.status == ClaimStatus::Received && now.since(claim.received_at) > LONG_RECEIVED;
+        if waiting.is_empty() && is_left {
+            text.push_str(
+                "For a core: none took it up yet. See whether `fluxus serve` or `fluxus dev` runs one \
+                 on this\ndatabase, and what its log says.\n",
+            );
+        } else if waiting.is_empty() {
             text.push_str("Nothing: the next step is under way.\n");
         }
         for strand in waiting.iter().take(MAX_TOLD) {
-            text.push_str(&waiting_sentence(strand, now));
+            text.push_str(&waiting_sentence(strand, workers, now));
             text.push('\n');
         }
         rest(&mut text, waiting.len(), "strands");
@@ -85,17 +110,18 @@ fn standing(claim: &Claim, now: Timestamp) -> String {
     }
     match (&claim.error, &claim.cause) {
         (Some(error), Some(cause)) => {
-            text.push_str(&format!("The error was {}: {}\n", clean(error), clean(cause)));
+            let cause = clean(&unquoted(cause));
+            text.push_str(&format!("The error was {}: {cause}\n", clean(error)));
         }
         (Some(error), None) => text.push_str(&format!("The error was {}.\n", clean(error))),
-        (None, Some(cause)) => text.push_str(&format!("The cause: {}\n", clean(cause))),
+        (None, Some(cause)) => text.push_str(&format!("The cause: {}\n", clean(&unquoted(cause)))),
         (None, None) => {}
     }
     text
 }
 
 /// What one strand waits for and since when.
-pub fn waiting_sentence(waiting: &Waiting, now: Timestamp) -> String {
+pub fn waiting_sentence(waiting: &Waiting, workers: &Workers, now: Timestamp) -> String {
     let place = match (&waiting.state, waiting.branch.is_root()) {
         (Some(state), true) => format!("State `{state}`"),
         (Some(state), false) => format!("State `{state}` in branch {}", waiting.branch),
@@ -117,6 +143,25 @@ pub fn waiting_sentence(waiting: &Waiting, now: Timestamp) -> String {
             let attempt = nth(*attempt);
             let fails = fails(deadline);
             format!("waits for {fluxling} to do {capability} ({attempt}) since {since}.{fails}")
+        }
+        WaitingFor::Task { capability, attempt, deadline, .. } if capability.is_activity() => {
+            let attempt = nth(*attempt);
+            let fails = fails(deadline);
+            let name = capability.as_str();
+            let name = name.split_once('.').map_or(name, |(_, name)| name);
+            match workers.holder(&waiting.branch) {
+                Holder::Worker(worker) => format!(
+                    "waits for {worker} to do the activity {name} ({attempt}) since {since}.{fails}"
+                ),
+                Holder::Nobody => format!(
+                    "waits for a worker that polls the activity {name} ({attempt}) since \
+                     {since}.{fails} Take it with: fluxus task poll {name}"
+                ),
+                Holder::Unknown => format!(
+                    "waits for the activity {name} ({attempt}) since {since}: for a worker that \
+                     polls it, or for its answer.{fails}"
+                ),
+            }
         }
         WaitingFor::Task { capability, fluxling: None, attempt, deadline, .. } => {
             let attempt = nth(*attempt);
@@ -202,7 +247,7 @@ mod tests {
     fn check(explanation: Value, expected: &Expect) {
         let explanation: Explanation = serde_json::from_value(explanation).expect("an explanation");
         let now = Timestamp::parse("2026-11-23T12:05:00Z").expect("a time");
-        let text = sentences(&explanation, now);
+        let text = sentences(&explanation, &[], &Workers::default(), now);
         expected.assert_eq(&anstream::adapter::strip_str(&text).to_string());
     }
 
@@ -298,6 +343,37 @@ mod tests {
     }
 
     #[test]
+    fn the_task_of_an_activity_is_with_a_worker_or_waits_for_one() {
+        let strand: Waiting = serde_json::from_value(json!({
+            "branch": "/", "state": "Approve", "since": "2026-11-23T12:04:48.000Z",
+            "for": {"kind": "task", "capability": "activity.approve-order", "fluxling": null,
+                    "attempt": 0, "token": "AAAA", "deadline": null},
+        }))
+        .expect("a strand");
+        let event = |id: i64, kind: &str, field: &str, details: Value| {
+            let mut event = json!({"id": id, "previousEventId": id - 1, "type": kind, "branch": "/",
+                "timestamp": "2026-11-23T12:04:48.000Z"});
+            event[field] = details;
+            serde_json::from_value(event).expect("an event")
+        };
+        let events = [
+            event(1, "ActivityScheduled", "activityScheduledEventDetails", json!({})),
+            event(
+                2,
+                "ActivityStarted",
+                "activityStartedEventDetails",
+                json!({"workerName": "ines"}),
+            ),
+        ];
+        let now = Timestamp::parse("2026-11-23T12:05:00Z").expect("a time");
+        let told = |events| waiting_sentence(&strand, &Workers::whole(events), now);
+        expect!["State `Approve` waits for ines to do the activity approve-order (first attempt) since 2026-11-23 12:04:48Z (12 s ago). It may take as long as it takes: no timeout is set."]
+            .assert_eq(&told(&events));
+        expect!["State `Approve` waits for a worker that polls the activity approve-order (first attempt) since 2026-11-23 12:04:48Z (12 s ago). It may take as long as it takes: no timeout is set. Take it with: fluxus task poll approve-order"]
+            .assert_eq(&told(&events[..1]));
+    }
+
+    #[test]
     fn a_claim_that_was_not_evaluated_says_so() {
         let mut claim = claim("RECEIVED");
         for field in ["recipe", "recipe_version", "started_at", "subject"] {
@@ -313,7 +389,8 @@ mod tests {
                 It ends as TIMED_OUT at 2026-11-23 13:00:00Z (in 55 min) unless it ends before.
 
                 Waiting
-                Nothing: the next step is under way.
+                For a core: none took it up yet. See whether `fluxus serve` or `fluxus dev` runs one on this
+                database, and what its log says.
             "#]],
         );
     }

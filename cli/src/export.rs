@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::client::{Call, Client, ClientError};
 use crate::exit::{Exit, Usage};
-use crate::output::note;
+use crate::moment;
+use crate::output::{StdoutFailed, note};
 
 /// How often in a row an export that breaks off goes on without having got anything: after that the
 /// server is away, not the connection.
@@ -24,21 +25,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 Prints JSON Lines: a claim, then its events in order, numbered from 1; then the next claim, in the
 order in which they came in. What is large is printed whole. An export that breaks off goes on by
 itself; one that was stopped goes on with --cursor and the cursor of its last line. The lines are
-described in schema/json/ExportLine.json.
+described in schema/json/ExportLine.json. Times are a day (UTC), RFC 3339, or a span back from now:
+2026-11-23, 2026-11-23T12:00:00Z, 24h.
 
 Examples:
   fluxus export 01890a5d-ac96-774b-bcce-b302099a8057 > claim.jsonl
-  fluxus export --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z > november.jsonl
+  fluxus export --from 2026-11-01 --to 2026-12-01 > november.jsonl
   fluxus export --type order.placed | jq -c 'select(.kind == \"claim\") | .claim.status'")]
 pub struct Args {
     /// Only this claim
     #[arg(value_name = "CLAIM_ID", conflicts_with_all = ["from", "to", "claim_type"])]
     pub id: Option<ClaimId>,
     /// Claims that came in at this time or later
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     pub from: Option<Timestamp>,
     /// Claims that came in before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     pub to: Option<Timestamp>,
     /// Claims of this type
     #[arg(long = "type", value_name = "TYPE")]
@@ -49,13 +51,6 @@ pub struct Args {
     /// Go on behind the line with this `cursor`
     #[arg(long, value_name = "CURSOR")]
     pub cursor: Option<String>,
-}
-
-fn time(text: &str) -> Result<Timestamp, String> {
-    // A day begins at midnight.
-    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    Timestamp::parse(&whole)
-        .map_err(|error| format!("{error}; write 2026-11-23 or 2026-11-23T12:00:00Z"))
 }
 
 /// What of a line says how the export goes on.
@@ -71,6 +66,12 @@ struct Line {
 /// # Errors
 /// Where the server cannot be reached or refuses, or stdout cannot be written.
 pub async fn run(args: &Args, client: &Client) -> anyhow::Result<Exit> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        let wrong = format!("--from {from} is later than --to {to}: nothing lies between");
+        return Err(Usage(wrong).into());
+    }
     let mut cursor = args.cursor.clone();
     let mut breaks = 0;
     loop {
@@ -113,13 +114,13 @@ async fn part(args: &Args, client: &Client, cursor: &mut Option<String>) -> anyh
             let line: Line = answer.read(&pending)?;
             match line.kind.as_str() {
                 "end" => {
-                    out.write_all(&pending)?;
-                    out.flush()?;
+                    out.write_all(&pending).map_err(StdoutFailed)?;
+                    out.flush().map_err(StdoutFailed)?;
                     return Ok(Part::End);
                 }
                 // Only an answer's, not the export's.
                 "continue" => {}
-                _ => out.write_all(&pending)?,
+                _ => out.write_all(&pending).map_err(StdoutFailed)?,
             }
             *cursor = line.cursor.or(cursor.take());
             if line.kind == "continue" {

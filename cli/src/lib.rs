@@ -42,17 +42,17 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, StdoutFailed};
 
 /// Runs the command line of this process and gives its exit code.
 pub async fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = run(&cli).await;
     // What is buffered must be out before the exit code says that all is well.
-    let flushed = std::io::stdout().flush();
+    let flushed = std::io::stdout().flush().map_err(StdoutFailed);
     match outcome.and_then(|code| Ok(flushed.map(|()| code)?)) {
         Ok(code) => code,
-        Err(error) if exit::is_broken_pipe(&error) => Exit::Ok.into(),
+        Err(error) if exit::is_reader_gone(&error) => Exit::Ok.into(),
         Err(error) => {
             output::note(&problem::render(&error));
             Exit::of(&error).into()

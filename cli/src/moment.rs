@@ -4,11 +4,51 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fluxus_schema::Timestamp;
 
+/// The units of spans that say how long ago something was, with their seconds.
+const UNITS: [(&str, u64); 6] =
+    [("s", 1), ("m", 60), ("min", 60), ("h", 3_600), ("d", 86_400), ("w", 7 * 86_400)];
+
 /// The present.
 pub fn now() -> Timestamp {
     // A clock before 1970 is no case worth failing for: relative times are merely wrong then.
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A time that somebody says: RFC 3339, a day (its beginning, UTC), or a span back from now.
+///
+/// # Errors
+/// All forms.
+pub fn parse(text: &str) -> Result<Timestamp, String> {
+    // A day begins at midnight.
+    let day = || Timestamp::parse(&format!("{text}T00:00:00Z")).ok();
+    let ago = || {
+        let ms = i64::try_from(parse_span(text, &UNITS)?.as_millis()).ok()?;
+        Some(Timestamp::from_millis(now().as_millis().saturating_sub(ms)))
+    };
+    Timestamp::parse(text).ok().or_else(day).or_else(ago).ok_or_else(|| {
+        format!(
+            "`{text}` is no time: write a day such as 2026-11-23, RFC 3339 such as \
+             2026-11-23T12:00:00Z, or a span back from now such as 90s, 15m, 24h, 7d or 2w"
+        )
+    })
+}
+
+/// A span in whole seconds: a number with a unit.
+///
+/// # Errors
+/// What it should look like.
+pub fn parse_seconds(text: &str) -> Result<u32, String> {
+    parse_span(text, &UNITS)
+        .and_then(|span| u32::try_from(span.as_secs()).ok())
+        .ok_or_else(|| format!("`{text}` is no span such as 30s, 15m, 2h or 1d"))
+}
+
+/// A whole number with one of these units, given with their seconds.
+pub fn parse_span(text: &str, units: &[(&str, u64)]) -> Option<Duration> {
+    let (count, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let seconds = units.iter().find(|(name, _)| *name == unit)?.1;
+    Some(Duration::from_secs(count.parse::<u64>().ok()?.checked_mul(seconds)?))
 }
 
 /// The time of day: `12:03:04.512`.
@@ -97,6 +137,20 @@ mod tests {
         for (ms, text) in cases {
             assert_eq!(span(Duration::from_millis(ms)), text);
         }
+    }
+
+    #[test]
+    fn a_time_is_a_day_a_moment_or_a_span_back_from_now() {
+        let ago = now().since(parse("24h").expect("a span"));
+        assert!((86_399..86_460).contains(&ago.as_secs()), "{ago:?}");
+        assert_eq!(parse("2026-11-23"), Timestamp::parse("2026-11-23T00:00:00Z"));
+        assert_eq!(parse("2026-11-23T13:00:00+01:00"), Timestamp::parse("2026-11-23T12:00:00Z"));
+        for wrong in ["xd", "", "é", "12", "h", "-1h", "yesterday", "2026-13-01"] {
+            let said = parse(wrong).expect_err(wrong);
+            assert!(["2026-11-23,", "12:00:00Z", "24h"].iter().all(|form| said.contains(form)));
+        }
+        assert_eq!(parse_seconds("2h"), Ok(7_200));
+        assert!(parse_seconds("2y").is_err());
     }
 
     #[test]

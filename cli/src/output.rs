@@ -67,11 +67,11 @@ impl Printer {
     /// Where stdout cannot be written.
     pub fn raw(self, json: &[u8]) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(json)?;
+        out.write_all(json).map_err(StdoutFailed)?;
         if !json.ends_with(b"\n") {
-            out.write_all(b"\n")?;
+            out.write_all(b"\n").map_err(StdoutFailed)?;
         }
-        Ok(out.flush()?)
+        Ok(out.flush().map_err(StdoutFailed)?)
     }
 
     /// Prints text that ends with a newline of its own; colours go to terminals only.
@@ -80,8 +80,21 @@ impl Printer {
     /// Where stdout cannot be written.
     pub fn text(self, text: &str) -> anyhow::Result<()> {
         let mut out = anstream::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        Ok(out.flush()?)
+        out.write_all(text.as_bytes()).map_err(StdoutFailed)?;
+        Ok(out.flush().map_err(StdoutFailed)?)
+    }
+}
+
+/// That our own stdout cannot be written. Its own type, so that a connection that breaks is never
+/// taken for a reader that has gone.
+#[derive(Debug, thiserror::Error)]
+#[error("write stdout: {0}")]
+pub struct StdoutFailed(pub io::Error);
+
+impl StdoutFailed {
+    /// Whether the reader has gone, as after `| head`: no failure of ours.
+    pub fn is_reader_gone(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
@@ -96,6 +109,11 @@ pub fn indented(value: &Value) -> String {
         shown.push_str(&format!("  … {more} more lines; --output json shows all of them\n"));
     }
     shown
+}
+
+/// So many of something, in words: `1 claim`, `3 claims`.
+pub fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// A status in its colour.

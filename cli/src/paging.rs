@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::client::{Call, ClientError, Document};
 use crate::exit::Usage;
-use crate::output::{Printer, note};
+use crate::output::{Printer, StdoutFailed, note};
 
 /// The pages of one list, in order.
 pub struct Pages<F> {
@@ -76,18 +76,19 @@ pub async fn print_merged<'a, F: Fn() -> Result<Call<'a>, Usage>>(
         return printer.raw(&first.bytes);
     }
     let mut out = std::io::stdout();
-    write!(out, "{{\"{field}\":[")?;
+    write!(out, "{{\"{field}\":[").map_err(StdoutFailed)?;
     let mut page = Some(first);
     let mut begun = false;
     while let Some(document) = page {
         for entry in entries(&document, field)? {
-            write!(out, "{}{entry}", if begun { "," } else { "" })?;
+            let comma = if begun { "," } else { "" };
+            write!(out, "{comma}{entry}").map_err(StdoutFailed)?;
             begun = true;
         }
         page = pages.next().await?;
     }
-    writeln!(out, "]}}")?;
-    Ok(out.flush()?)
+    writeln!(out, "]}}").map_err(StdoutFailed)?;
+    Ok(out.flush().map_err(StdoutFailed)?)
 }
 
 fn entries(document: &Document, field: &str) -> Result<Vec<Box<RawValue>>, ClientError> {

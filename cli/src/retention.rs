@@ -9,8 +9,8 @@ use fluxus_store::{KeptDay, MIN_RETENTION, Retention, Retired, Store};
 
 use crate::dev::with_option;
 use crate::exit::Exit;
-use crate::moment::{date_and_time, now};
-use crate::output::Printer;
+use crate::moment::{date_and_time, now, parse_span};
+use crate::output::{Printer, counted};
 
 /// What goes, and from where.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,7 +24,7 @@ Examples:
   fluxus retention --older-than 90d --dry-run
   fluxus retention --older-than 90d --database-url postgres://fluxus@db.internal/fluxus")]
 pub struct Args {
-    /// What ended longer ago than this goes, such as 90d or 12w; at least a day
+    /// What ended longer ago than this goes, such as 90d, 12w or 6mo; at least a day
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub older_than: Duration,
     /// Only show what would go, and how much room it takes
@@ -36,15 +36,23 @@ pub struct Args {
 }
 
 fn age(text: &str) -> Result<Duration, String> {
-    const UNITS: [(char, u64); 4] = [('d', 1), ('w', 7), ('m', 30), ('y', 365)];
     const DAY_S: u64 = 24 * 60 * 60;
-    let unit = UNITS.into_iter().find(|(unit, _)| text.ends_with(*unit));
-    let parsed = unit.and_then(|(unit, days)| {
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(days)?.checked_mul(DAY_S)
-    });
-    let age = parsed.map(Duration::from_secs);
-    let age = age.ok_or("write a number of days, weeks, months or years: 90d, 12w, 6m, 2y")?;
+    const UNITS: [(&str, u64); 7] = [
+        ("min", 60),
+        ("h", 60 * 60),
+        ("d", DAY_S),
+        ("w", 7 * DAY_S),
+        ("mo", 30 * DAY_S),
+        ("months", 30 * DAY_S),
+        ("y", 365 * DAY_S),
+    ];
+    // Elsewhere it means minutes, and what is deleted here does not come back.
+    if let Some(count) = text.strip_suffix('m').filter(|count| count.parse::<u64>().is_ok()) {
+        let wrong = format!("`{text}`: minutes or months? Write {count}mo, or {count}min");
+        return Err(wrong);
+    }
+    let age = parse_span(text, &UNITS);
+    let age = age.ok_or("write a number of days, weeks, months or years: 90d, 12w, 6mo, 2y")?;
     if age < MIN_RETENTION {
         return Err("what ended within a day is never deleted: give at least 1d".to_owned());
     }
@@ -76,8 +84,9 @@ fn render(retired: &Retired) -> String {
     let Retired { dry_run, before, claims, claim_bytes, payloads, days, kept_days, .. } = retired;
     let (go, goes) = if *dry_run { ("would go", "would go") } else { ("are deleted", "dropped") };
     let mut text = format!(
-        "Claims that ended before {}: {claims} {go}, with {payloads} payloads ({}).\n",
+        "Claims that ended before {}: {claims} {go}, with {} ({}).\n",
         date_and_time(*before),
+        counted(*payloads, "payload"),
         size(*claim_bytes)
     );
     let all: u64 = days.iter().map(|day| day.bytes).sum();
@@ -101,10 +110,13 @@ fn why(day: &KeptDay) -> String {
     }
     let later = day.claims.saturating_sub(day.open);
     match (day.open, later) {
+        (1, 0) => "1 open claim has history in it".to_owned(),
+        (0, 1) => "1 claim that ended later has history in it".to_owned(),
         (open, 0) => format!("{open} open claims have history in it"),
         (0, later) => format!("{later} claims that ended later have history in it"),
         (open, later) => {
-            format!("{open} open claims and {later} that ended later have history in it")
+            let open = counted(open, "open claim");
+            format!("{open} and {later} that ended later have history in it")
         }
     }
 }
@@ -134,6 +146,9 @@ mod tests {
     fn an_age_is_a_number_with_its_unit() {
         assert_eq!(age("90d"), Ok(Duration::from_secs(90 * 86_400)));
         assert_eq!(age("2w"), age("14d"));
+        assert_eq!(age("6mo"), age("180d"));
+        assert!(age("6m").is_err_and(|why| why.contains("6mo") && why.contains("6min")));
+        assert!(age("6min").is_err() && age("2880min") == age("2d"));
         for wrong in ["", "d", "90", "-1d", "1.5d", "90 d", "99999999999999999999d", "0d"] {
             assert!(age(wrong).is_err(), "{wrong}");
         }
@@ -160,12 +175,12 @@ mod tests {
             more: false,
         };
         expect_test::expect![[r"
-            Claims that ended before 2026-08-27 00:00:00Z: 12 would go, with 1 payloads (2.0 KiB).
+            Claims that ended before 2026-08-27 00:00:00Z: 12 would go, with 1 payload (2.0 KiB).
             Days of history: 1 would go (2.9 MiB).
               history_20260101  2.9 MiB
             Days that stay though they are old:
               history_20260102  100 B  2 open claims and 1 that ended later have history in it
-              history_20260102  100 B  1 open claims have history in it
+              history_20260102  100 B  1 open claim has history in it
               history_20260102  100 B  is being read; try again
         "]]
         .assert_eq(&render(&retired));

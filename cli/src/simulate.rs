@@ -2,7 +2,7 @@
 
 mod state;
 
-use std::io::{BufRead as _, Write as _};
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use fluxus_machine::{Definition, ExecutionContext, Mocks, Simulated, run_case, s
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Usage};
-use crate::output::Format;
+use crate::output::{Format, Printer, StdoutFailed};
 use crate::report::Faulty;
 use crate::source::{self, Document};
 use crate::story::Story;
@@ -78,9 +78,10 @@ fn run_whole(file: &Path, document: &Document, args: &Args) -> anyhow::Result<Ex
     let name = name.as_deref().unwrap_or("recipe");
     let context = ExecutionContext::simulated(name, None, input);
     let simulated = simulate(&definition, &context, &mocks);
+    let printer = Printer::stdout(args.output);
     match args.output {
-        Format::Json => anstream::println!("{}", simulated.to_json()),
-        Format::Text => print_text(&simulated)?,
+        Format::Json => printer.raw(simulated.to_json().to_string().as_bytes())?,
+        Format::Text => printer.text(&told(&simulated)?)?,
     }
     for state in &simulated.unanswered {
         anstream::eprintln!(
@@ -90,21 +91,14 @@ fn run_whole(file: &Path, document: &Document, args: &Args) -> anyhow::Result<Ex
     Ok(Exit::of_claim(simulated.status).into())
 }
 
-/// A document given on the command line: JSON, or the name of a file.
+/// A document given on the command line: JSON, or the name of a file, with or without an `@`.
 fn given(flag: &str, text: &str) -> anyhow::Result<Value> {
-    let wrong = match serde_json::from_str(text) {
-        Ok(value) => return Ok(value),
-        Err(wrong) => wrong,
-    };
-    if text.trim_start().starts_with(['{', '[', '"']) {
-        return Err(Usage(format!("{flag} is not JSON: {wrong}")).into());
-    }
-    let read = source::file(Path::new(text));
-    Ok(read.with_context(|| format!("{flag} is neither JSON nor a file"))?.source.into_value())
+    source::argument_or_file(flag, text)
 }
 
-fn print_text(simulated: &Simulated) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
+fn told(simulated: &Simulated) -> anyhow::Result<String> {
+    use std::fmt::Write as _;
+    let mut out = String::new();
     let mut story = Story::new(None);
     for line in simulated.events.iter().filter_map(|event| story.tell(event)) {
         writeln!(out, "{line}")?;
@@ -117,11 +111,12 @@ fn print_text(simulated: &Simulated) -> anyhow::Result<()> {
         let error = failure.error.as_deref().unwrap_or("an error without a name");
         writeln!(out, "{error}: {}", failure.cause.as_deref().unwrap_or("no cause was given"))?;
     }
-    Ok(())
+    Ok(out)
 }
 
 /// One case a line in, one result a line out, in the same order.
 fn run_batch(file: &Path) -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
     let cases = std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for (index, line) in std::io::BufReader::new(cases).lines().enumerate() {
@@ -131,8 +126,8 @@ fn run_batch(file: &Path) -> anyhow::Result<ExitCode> {
         }
         let result = run_case(&line)
             .with_context(|| format!("read the case at {}:{}", file.display(), index + 1))?;
-        writeln!(out, "{result}")?;
+        writeln!(out, "{result}").map_err(StdoutFailed)?;
     }
-    out.flush()?;
+    out.flush().map_err(StdoutFailed)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -85,7 +85,7 @@ pub async fn run(command: &Command, client: &Client, printer: Printer) -> anyhow
             return Ok(Exit::Ok);
         }
         Command::Succeed { token, result } => {
-            let output = TaskOutput { output: source::argument(result)? };
+            let output = TaskOutput { output: source::result(result)? };
             let call = client.post(&["tasks", token, "succeed"])?.body(&output)?;
             (call, "The task is done.")
         }

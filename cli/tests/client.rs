@@ -10,6 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
+/// In place of a status: the server takes the request and dies.
+const HANGS_UP: u16 = 0;
+
 /// A request as the server saw it: the first line, the headers it looks at, the body.
 struct Seen {
     line: String,
@@ -47,12 +50,16 @@ fn answer(mut stream: TcpStream, status: u16, body: &str) -> Seen {
     let length = headers.lines().find_map(|header| header.strip_prefix("content-length: "));
     let mut sent = vec![0; length.map_or(0, |length| length.trim().parse().expect("a number"))];
     reader.read_exact(&mut sent).expect("a body");
-    write!(
-        stream,
-        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("writes");
+    // As a server that says when to come again.
+    let again = if status == 429 || status == 503 { "retry-after: 0\r\n" } else { "" };
+    if status != HANGS_UP {
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\n{again}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("writes");
+    }
     Seen { line: line.trim().into(), headers, body: String::from_utf8(sent).expect("text") }
 }
 
@@ -158,12 +165,15 @@ fn all_pages_become_one_document_with_untouched_entries() {
 fn submit_prints_the_id_alone() {
     let answer = format!(r#"{{"claim_id":"{ID}","status":"RECEIVED","duplicate":false}}"#);
     let (url, seen) = server(vec![(202, answer)]);
-    let args = ["claim", "submit", "order.placed", "--body", "{\"n\":1}", "--api-key", "secret"];
-    let output = fluxus(&url, &args);
+    let body = "{\"n\":1}";
+    let args = ["claim", "submit", "order.placed", "--body", body, "--api-key", "secret"];
+    let output = fluxus(&url, &[&args[..], &["--key", "k 1"]].concat());
     assert_eq!(text(&output.stdout), format!("{ID}\n"));
+    assert_eq!(text(&output.stderr), "");
     let seen = seen.recv().expect("a request");
     assert_eq!(seen.line, "POST /v1/claims HTTP/1.1");
-    assert_eq!(seen.body, r#"{"type":"order.placed","body":{"n":1},"priority":0}"#);
+    let sent = r#"{"type":"order.placed","body":{"n":1},"idempotency_key":"k 1","priority":0}"#;
+    assert_eq!(seen.body, sent);
     assert!(seen.headers.contains("authorization: bearer secret"), "{}", seen.headers);
 }
 
@@ -171,17 +181,147 @@ fn submit_prints_the_id_alone() {
 fn waiting_ends_with_the_outcome_as_exit_code() {
     let submitted = format!(r#"{{"claim_id":"{ID}","status":"RECEIVED","duplicate":false}}"#);
     for (status, code) in [("SUCCEEDED", 0), ("FAILED", 5), ("REJECTED", 5)] {
-        let answers = vec![(202, submitted.clone()), (200, claim("RUNNING")), (200, claim(status))];
-        let (url, seen) = server(answers);
+        let twice = [(202, submitted.clone()), (202, submitted.clone())].into_iter();
+        let looks = [(200, claim("RUNNING")), (200, claim(status)), (200, verdict())];
+        let (url, seen) = server(twice.chain(looks).collect());
         let output = fluxus(&url, &["claim", "submit", "order.placed", "--wait"]);
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
-        assert!(text(&output.stdout).contains(status));
-        assert!(seen.recv().expect("a request").headers.contains("prefer: wait=30"));
+        let told = text(&output.stdout);
+        assert!(told.contains(status));
+        assert_eq!(told.contains("Faults\n  /card: is required\n"), status == "REJECTED", "{told}");
+        assert_eq!(text(&output.stderr), format!("Claim {ID} is submitted.\n"));
+        // The same key twice, and only the second time a wait.
+        let [first, second] = [seen.recv(), seen.recv()].map(|seen| seen.expect("a request"));
+        assert!(!first.headers.contains("prefer") && second.headers.contains("prefer: wait=30"));
+        assert!(first.body.contains(r#""idempotency_key":"cli-"#), "{}", first.body);
+        assert_eq!(first.body, second.body);
     }
     let answers = vec![(202, submitted), (200, claim("RUNNING"))];
     let (url, _seen) = server(answers);
     let output = fluxus(&url, &["claim", "submit", "order.placed", "--wait", "0"]);
     assert_eq!(output.status.code(), Some(6));
+}
+
+/// The history of a claim that was rejected.
+fn verdict() -> String {
+    r#"{"events":[{"id":1,"previousEventId":0,"timestamp":"2026-11-23T12:03:04.500Z","branch":"/",
+        "type":"ClaimEvaluated","claimEvaluatedEventDetails":{"verdict":"REJECTED",
+        "faults":[{"pointer":"/card","detail":"is required"}]}}]}"#
+        .to_owned()
+}
+
+#[test]
+fn a_submission_is_sent_again_where_the_server_dies_or_has_no_room() {
+    let submitted = format!(r#"{{"claim_id":"{ID}","status":"RECEIVED","duplicate":true}}"#);
+    let problem = |status| {
+        format!(r#"{{"type":"/p","title":"No room","status":{status},"detail":"Try again later"}}"#)
+    };
+    let answers = vec![
+        (429, problem(429)),
+        (503, problem(503)),
+        (HANGS_UP, String::new()),
+        (202, submitted.clone()),
+    ];
+    let (url, seen) = server(answers);
+    let output = fluxus(&url, &["claim", "submit", "order.placed"]);
+    assert_eq!(text(&output.stdout), format!("{ID}\n"), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    let lines: Vec<_> = said.lines().collect();
+    let expected = [
+        "No room. Trying again in 0 s.",
+        "No room. Trying again for 60 s.",
+        &format!("{url} broke off before its answer was whole; its log may say why."),
+        "Trying again for 60 s.",
+    ];
+    assert_eq!(lines, expected);
+    let bodies: Vec<_> = seen.iter().map(|seen| seen.body).collect();
+    assert!(bodies.len() == 4 && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+
+    // What waits for its end outlives the server, too.
+    let answers = vec![
+        (202, submitted),
+        (HANGS_UP, String::new()),
+        (HANGS_UP, String::new()),
+        (200, claim("SUCCEEDED")),
+    ];
+    let (url, _seen) = server(answers);
+    let output = fluxus(&url, &["claim", "submit", "order.placed", "--wait"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).starts_with(&format!("Claim {ID} is submitted.\n")));
+}
+
+#[test]
+fn what_reads_is_asked_again_where_the_server_can_do_nothing_now() {
+    let problem = r#"{"type":"/p","title":"Not now","status":503,"detail":"the database is away"}"#;
+    let (url, _seen) = server(vec![(503, problem.into()), (200, r#"{"claims":[]}"#.into())]);
+    let output = fluxus(&url, &["claim", "list"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "Not now. Trying again for 60 s.\nNo such claims.\n");
+    // What changes something is not: nobody knows whether it was done.
+    let (url, _seen) = server(vec![(503, problem.into())]);
+    let output = fluxus(&url, &["claim", "cancel", ID]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+}
+
+#[test]
+fn ctrl_c_leaves_the_way_to_the_claim() {
+    // Interrupts once `has_begun` is back.
+    let interrupted = |url: &str, has_begun: &dyn Fn()| {
+        let mut child = command(url, &["claim", "submit", "order.placed", "--key", "k1", "--wait"]);
+        let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        has_begun();
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+        let output = child.wait_with_output().expect("ends");
+        assert_eq!(output.status.code(), Some(130));
+        text(&output.stderr)
+    };
+    // Nobody answers here, but the request is read.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let connection = std::cell::OnceCell::new();
+    let has_sent = || {
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).expect("a request");
+        // It stays open: nobody hangs up.
+        connection.set(stream).expect("one connection");
+    };
+    assert!(interrupted(&url, &has_sent).contains("again with --key k1 to learn its id"));
+    let submitted = format!(r#"{{"claim_id":"{ID}","status":"RECEIVED","duplicate":false}}"#);
+    let running = std::iter::repeat_n((200, claim("RUNNING")), 20);
+    let twice = [(202, submitted.clone()), (202, submitted)];
+    let (url, seen) = server(twice.into_iter().chain(running).collect());
+    // The claim is looked at.
+    let waits = || (0..3).for_each(|_| drop(seen.recv().expect("a request")));
+    assert_eq!(
+        interrupted(&url, &waits),
+        format!(
+            "Claim {ID} is submitted.\nClaim {ID} goes on without us; see: fluxus claim watch {ID}\n"
+        )
+    );
+}
+
+#[test]
+fn what_is_too_large_is_not_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("big.json");
+    std::fs::write(&file, format!("\"{}\"", "x".repeat(7 << 20))).expect("writes");
+    let body = format!("@{}", file.display());
+    let output = fluxus("http://127.0.0.1:9", &["claim", "submit", "a", "--body", &body]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    let bytes = (7 << 20) + 2;
+    let expected = format!(
+        "error: --body {body}: the claim's body has {bytes} bytes of JSON; the bound is 6291456\n"
+    );
+    assert_eq!(said, expected);
+    let output = fluxus("http://127.0.0.1:9", &["task", "succeed", "t", "--result", &body]);
+    assert_eq!(output.status.code(), Some(2));
+    let expected = format!(
+        "error: --result {body}: the output has {bytes} bytes of JSON; the bound is 6291456\n"
+    );
+    assert_eq!(text(&output.stderr), expected);
 }
 
 #[test]

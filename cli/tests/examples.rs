@@ -169,7 +169,7 @@ fn a_test_that_cannot_be_says_why() {
     for (more, wrong) in [
         (&["--state", "Nowhere"][..], "State not found in definition"),
         (&["--state", "Charge"], "a test calls nothing: say with a mock what comes back"),
-        (&["--state", "Charge", "--mock", "{"], "--mock is not JSON: EOF"),
+        (&["--state", "Charge", "--mock", "{"], "--mock is not JSON: line 1, column "),
         (&["--state", "Charge", "--mock", "none.json"], "--mock is neither JSON nor a file"),
         (&["--state", "Charge", "--mock", r#"{"reslt": 1}"#], "--mock: unknown field `reslt`"),
         (&["--mock", "{}"], "--mock is for the test of one state: name it with --state"),

@@ -14,9 +14,8 @@ use super::functions::{self, Deployed};
 use super::settings::{Settings, Whereto};
 use super::stack;
 use super::tool::Aws;
-use crate::claim::list::parse_time;
 use crate::exit::Exit;
-use crate::moment::date_and_time;
+use crate::moment::{self, date_and_time};
 use crate::output::{Printer, note};
 use crate::table::clean;
 
@@ -46,7 +45,7 @@ pub struct Args {
     #[arg(long, short)]
     follow: bool,
     /// From when on: RFC 3339, or a span back from now such as 90s, 15m, 24h or 7d
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = moment::parse)]
     since: Timestamp,
     /// Only what matches this pattern of CloudWatch Logs
     #[arg(long, value_name = "PATTERN")]

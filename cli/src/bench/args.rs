@@ -3,7 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fluxus_schema::limits::MAX_PAYLOAD_BYTES;
+
+use super::recipes::{KIB, Recipe};
+use crate::exit::Usage;
 use crate::output::Format;
+
+/// Largest size of a body: a payload's, less the member around the text.
+const MAX_KIB: i64 = (MAX_PAYLOAD_BYTES / KIB) as i64 - 1;
 
 /// What `fluxus bench` can be told. Without a scenario it is `closed`.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,6 +70,34 @@ impl Scenario {
         }
     }
 
+    /// What can be found wrong before anything is started.
+    ///
+    /// # Errors
+    /// [`Usage`], with what to say instead.
+    pub(super) fn check(&self) -> Result<(), Usage> {
+        let wrong = |text: &str| Err(Usage(text.to_owned()));
+        match self {
+            Self::Ramp(Ramp { from, to, .. }) if from > to => Err(Usage(format!(
+                "--from {from} is more than --to {to}: a ramp goes up; say --from {to} --to {from}"
+            ))),
+            Self::Mixed(args) if args.recipes.iter().all(|(_, share)| *share == 0) => {
+                wrong("no recipe has a share: say --recipes tasks=1")
+            }
+            Self::Tenants(Tenants { keys: None, target: Target { url: Some(_), .. }, .. }) => {
+                wrong(
+                    "two tenants are measured: with --url, say their keys, the one with the backlog \
+                 first: --keys KEY KEY",
+                )
+            }
+            Self::Tenants(Tenants { keys: Some(keys), .. })
+                if keys.windows(2).any(|two| two[0] == two[1]) =>
+            {
+                wrong("--keys are of two tenants, and these are the same key")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there are two tenants, each with a key.
     pub(super) fn tenants(&self) -> bool {
         matches!(self, Self::Tenants(_))
@@ -75,7 +110,7 @@ pub struct Target {
     /// The system to measure; without one, an embedded system is started (`FLUXUS_URL` is not read)
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Start the embedded system on this empty database instead of a private Postgres
+    /// Start the embedded system on this database without claims instead of a private Postgres
     #[arg(long, value_name = "URL", conflicts_with = "url")]
     pub database_url: Option<String>,
     /// Batches that the embedded core works on at a time
@@ -164,7 +199,7 @@ pub struct Open {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Mixed {
     /// Recipes and their shares: of `tasks`, `parallel`, `map`, `choice`
-    #[arg(long, value_name = "NAME=N", value_delimiter = ',', value_parser = share, default_values = ["tasks=6", "parallel=2", "map=1", "choice=3"])]
+    #[arg(long, value_name = "NAME=N", value_delimiter = ',', value_parser = share, default_value = "tasks=6,parallel=2,map=1,choice=3")]
     pub recipes: Vec<(String, u32)>,
     /// How many claims to submit
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -198,7 +233,8 @@ pub struct FanOut {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Payload {
     /// Sizes of the bodies, in KiB: each is carried through three tasks
-    #[arg(long, value_name = "KIB", value_delimiter = ',', default_values_t = [1, 16, 64, 200])]
+    #[arg(long, value_name = "KIB", value_delimiter = ',', default_value = "1,16,64,200",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_KIB))]
     pub sizes: Vec<u32>,
     /// How many claims to submit of each size
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
@@ -260,5 +296,43 @@ fn rate(text: &str) -> Result<f64, String> {
 fn share(text: &str) -> Result<(String, u32), String> {
     let (name, share) = text.split_once('=').ok_or("not NAME=N")?;
     let share = share.parse().map_err(|_| format!("`{share}` is not a whole number"))?;
+    Recipe::mixed(name).map_err(|error| error.to_string())?;
     Ok((name.to_owned(), share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(given: &[&str]) -> Result<Scenario, clap::Error> {
+        let command = <Args as clap::Args>::augment_args(clap::Command::new("bench"));
+        let matches = command.try_get_matches_from(["bench"].iter().chain(given))?;
+        Ok(<Args as clap::FromArgMatches>::from_arg_matches(&matches)?.scenario())
+    }
+
+    #[test]
+    fn what_is_said_wrongly_is_found_before_anything_starts() {
+        for given in [
+            &["ramp", "--from", "150", "--to", "50"][..],
+            &["mixed", "--recipes", "tasks=0,map=0"],
+            &["tenants", "--url", "http://x"],
+            &["tenants", "--url", "http://x", "--keys", "a", "a"],
+        ] {
+            assert!(parse(given).expect("parses").check().is_err(), "{given:?}");
+        }
+        for given in [&["mixed", "--recipes", "nope=1"][..], &["payload", "--sizes", "7000"]] {
+            assert!(parse(given).is_err(), "{given:?}");
+        }
+        for given in [&[][..], &["ramp"], &["tenants"], &["mixed"], &["payload"]] {
+            assert!(parse(given).expect("parses").check().is_ok(), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_lists() {
+        let Ok(Scenario::Mixed(mixed)) = parse(&["mixed"]) else { panic!("no mix") };
+        assert_eq!(mixed.recipes.len(), 4);
+        let Ok(Scenario::Payload(payload)) = parse(&["payload"]) else { panic!("no payload") };
+        assert_eq!(payload.sizes, [1, 16, 64, 200]);
+    }
 }

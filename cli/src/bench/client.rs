@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::recipes::Recipe;
+use crate::client::{self, ClientError};
+use crate::table::cut;
 
 /// Seconds that a client waits for a claim's end in one request. It asks again then.
 const WAIT_S: u32 = 30;
@@ -17,6 +19,12 @@ const WAIT_S: u32 = 30;
 /// How often a client asks whether a claim has ended before it counts as failed: as many waits as
 /// are ten minutes.
 const MAX_WAITS: u32 = 20;
+
+/// Longest time for an answer: the wait in it, and as long again for a system under load.
+const TIMEOUT: Duration = Duration::from_secs(2 * WAIT_S as u64);
+
+/// Most characters of the reason for a failure: what tells it from others stands at the front.
+const MAX_REASON_CHARS: usize = 160;
 
 /// A client of one tenant. Clones share its connections.
 #[derive(Clone)]
@@ -27,12 +35,12 @@ pub(super) struct Client {
 }
 
 /// How a claim ended, seen by its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
     /// As it should.
     Well,
-    /// Otherwise, or not at all.
-    Badly,
+    /// Otherwise, or not at all, for this reason.
+    Badly(String),
     /// Nobody waited for it: the measuring was stopped.
     Unseen,
 }
@@ -52,11 +60,8 @@ impl Client {
     pub(super) async fn put(&self, recipe: &Recipe) -> anyhow::Result<()> {
         let url = format!("{}/v1/recipes/{}", self.url, recipe.name);
         let body = json!({ "definition": recipe.definition, "claim_types": [recipe.name] });
-        let request = self.authorised(self.http.put(url)).json(&body);
-        let answer = request.send().await.context("put the recipe")?;
-        if !answer.status().is_success() {
-            bail!("the recipe `{}` was refused: {}", recipe.name, answer.text().await?);
-        }
+        let put = || self.authorised(self.http.put(&url)).json(&body);
+        self.answer(put).await.with_context(|| format!("put the recipe `{}`", recipe.name))?;
         Ok(())
     }
 
@@ -74,51 +79,65 @@ impl Client {
 
     async fn ended(&self, recipe: &Recipe) -> anyhow::Result<Ended> {
         // Asked again with the same key, it is the same claim.
-        let mut key = None;
+        let key = recipe.is_long.then(unique_key);
         for _ in 0..MAX_WAITS {
-            let mut request = self.submission(recipe).header("prefer", format!("wait={WAIT_S}"));
-            if recipe.is_long {
-                let key = key.get_or_insert_with(unique_key);
-                request = request.header("idempotency-key", key.as_str());
-            }
-            let answer = request.send().await.context("submit a claim")?;
-            let claim: Value = answer.json().await.context("read the answer to a claim")?;
+            let submission = || {
+                let request = self.submission(recipe).header("prefer", format!("wait={WAIT_S}"));
+                match &key {
+                    Some(key) => request.header("idempotency-key", key.as_str()),
+                    None => request,
+                }
+            };
+            let claim = match self.answer(submission).await {
+                Ok(claim) => claim,
+                Err(error @ ClientError::Refused(_)) => return Ok(badly(&error.to_string())),
+                Err(error) => return Err(error).context("submit a claim"),
+            };
             match claim["status"].as_str() {
                 Some("SUCCEEDED") if recipe.is_right(&claim["output"]) => return Ok(Ended::Well),
                 Some("RECEIVED" | "RUNNING") if recipe.is_long => {}
-                _ => {
+                status => {
                     tracing::warn!(%claim, "a claim did not succeed");
-                    return Ok(Ended::Badly);
+                    return Ok(badly(&reason(status.unwrap_or("no status"), &claim)));
                 }
             }
         }
-        Ok(Ended::Badly)
+        Ok(badly(&format!("it did not end in {} s", WAIT_S * MAX_WAITS)))
     }
 
     /// Submits a claim and leaves it.
     pub(super) async fn submit(&self, recipe: &Recipe) -> anyhow::Result<()> {
-        loop {
-            let answer = self.submission(recipe).send().await.context("submit a claim")?;
-            if answer.status().is_success() {
-                answer.bytes().await?;
-                return Ok(());
-            }
-            // Told to come back later, a client does.
-            let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
-            let Some(seconds) = after.and_then(|seconds| seconds.parse().ok()) else {
-                bail!("a claim was refused: {}", answer.text().await?);
-            };
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-        }
+        self.answer(|| self.submission(recipe)).await.context("submit a claim")?;
+        Ok(())
     }
 
     /// Whether a claim of this tenant is open.
     pub(super) async fn has_open(&self) -> anyhow::Result<bool> {
         let url = format!("{}/v1/claims?status=RECEIVED,RUNNING&limit=1", self.url);
-        let answer = self.authorised(self.http.get(url)).send().await.context("list claims")?;
-        let list: Value = answer.json().await.context("read the list of claims")?;
+        let list = self.answer(|| self.authorised(self.http.get(&url))).await;
+        let list = list.context("list claims")?;
         let claims = list["claims"].as_array().context("the list of claims has no `claims`")?;
         Ok(!claims.is_empty())
+    }
+
+    /// The answer to a request, which is sent again as long as there is no room for it: told to come
+    /// back later, a client does.
+    async fn answer(
+        &self,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<Value, ClientError> {
+        loop {
+            let failed = |error| client::explain(&self.url, &error, TIMEOUT, 0);
+            let answer = request().timeout(TIMEOUT).send().await.map_err(failed)?;
+            if let Some(after) = client::no_room(&answer) {
+                tokio::time::sleep(after).await;
+                continue;
+            }
+            let status = answer.status();
+            let bytes = answer.bytes().await.map_err(failed)?;
+            let value = serde_json::from_slice(&bytes).ok().filter(|_| status.is_success());
+            return value.ok_or_else(|| client::refused(&self.url, status, &bytes));
+        }
     }
 
     fn submission(&self, recipe: &Recipe) -> reqwest::RequestBuilder {
@@ -132,6 +151,22 @@ impl Client {
             Some(key) => request.header(AUTHORIZATION, format!("Bearer {key}")),
             None => request,
         }
+    }
+}
+
+fn badly(reason: &str) -> Ended {
+    Ended::Badly(cut(reason, MAX_REASON_CHARS))
+}
+
+/// Why a claim did not end as it should, in words that do not name the claim.
+fn reason(status: &str, claim: &Value) -> String {
+    match (status, claim["error"].as_str(), claim["cause"].as_str()) {
+        ("SUCCEEDED", ..) => "SUCCEEDED, with another output than it should".to_owned(),
+        ("RECEIVED" | "RUNNING", ..) => format!("still {status} after {WAIT_S} s"),
+        (_, Some(error), Some(cause)) => format!("{status}: {error}: {cause}"),
+        (_, Some(error), None) => format!("{status}: {error}"),
+        (_, None, Some(cause)) => format!("{status}: {cause}"),
+        (_, None, None) => status.to_owned(),
     }
 }
 

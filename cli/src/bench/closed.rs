@@ -116,7 +116,7 @@ pub(super) async fn clients(
                 }
                 let (place, recipe) = mix.at(number);
                 let ended = client.fulfil(recipe, &stop).await?;
-                recorder.record(place, micros_since(began), ended);
+                recorder.record(place, micros_since(began), &ended);
             }
         });
     }

@@ -30,7 +30,7 @@ pub(super) async fn run(args: &FanOut, bench: &Bench<'_>) -> anyhow::Result<Repo
     for _ in 0..args.rounds {
         let began = Instant::now();
         let ended = client.fulfil(&map, stop).await?;
-        recorder.record(MAP, micros_since(began), ended);
+        recorder.record(MAP, micros_since(began), &ended);
         if ended != Ended::Well {
             break;
         }

@@ -120,7 +120,7 @@ async fn submit(
             let (recorder, stop) = (recorder.clone(), stop.clone());
             claims.spawn(async move {
                 let ended = client.fulfil(&recipe, &stop).await?;
-                recorder.record(at, micros_since(due.into_std()), ended);
+                recorder.record(at, micros_since(due.into_std()), &ended);
                 drop(place);
                 anyhow::Ok(())
             });

@@ -10,7 +10,7 @@ use crate::bench::args::Payload;
 const MIXED_ITEMS: u64 = 10;
 
 /// Bytes in a KiB.
-const KIB: usize = 1024;
+pub(super) const KIB: usize = 1024;
 
 /// A recipe, and a claim that it fulfils.
 #[derive(Debug, Clone)]

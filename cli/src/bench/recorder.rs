@@ -1,5 +1,6 @@
 //! What was measured, claim by claim and second by second.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,12 @@ const WEIGH_EVERY: u32 = 5;
 const SAMPLE: Duration = Duration::from_secs(1);
 const MAX_SAMPLES: usize = 600;
 
+/// Most reasons for failures that are told apart: more are noise in one.
+const MAX_REASONS: usize = 20;
+
+/// All others.
+const OTHER: &str = "for other reasons";
+
 /// Records how claims end. Clones record into the same.
 #[derive(Clone)]
 pub(super) struct Recorder {
@@ -39,6 +46,8 @@ struct Inner {
     parts: Vec<Counted>,
     /// Since the last sample.
     window: Counted,
+    /// Why claims failed, and how often.
+    reasons: BTreeMap<String, u64>,
 }
 
 /// Claims that ended.
@@ -77,7 +86,8 @@ impl Recorder {
     pub(super) fn new(parts: usize) -> anyhow::Result<Self> {
         let window = Counted { latency: histogram()?, failed: 0 };
         let parts = vec![window.clone(); parts];
-        Ok(Self { inner: Arc::new(Mutex::new(Inner { parts, window })), beside: None })
+        let inner = Inner { parts, window, reasons: BTreeMap::new() };
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), beside: None })
     }
 
     /// One that records into this and into another.
@@ -85,14 +95,17 @@ impl Recorder {
         Self { inner: self.inner.clone(), beside: Some(other.inner.clone()) }
     }
 
-    pub(super) fn record(&self, part: usize, latency_us: u64, ended: Ended) {
+    pub(super) fn record(&self, part: usize, latency_us: u64, ended: &Ended) {
         for inner in [Some(&self.inner), self.beside.as_ref()].into_iter().flatten() {
             let mut inner = lock(inner);
-            let Inner { parts, window } = &mut *inner;
+            let Inner { parts, window, reasons } = &mut *inner;
+            if let Ended::Badly(reason) = ended {
+                count(reasons, reason);
+            }
             for counted in parts.get_mut(part).into_iter().chain([window]) {
                 match ended {
                     Ended::Well => counted.latency.saturating_record(latency_us),
-                    Ended::Badly => counted.failed += 1,
+                    Ended::Badly(_) => counted.failed += 1,
                     Ended::Unseen => {}
                 }
             }
@@ -102,6 +115,13 @@ impl Recorder {
     /// How each part stands now.
     pub(super) fn parts(&self) -> Vec<Counted> {
         self.inner().parts.clone()
+    }
+
+    /// Why claims failed, and how often: the most frequent reason first.
+    pub(super) fn reasons(&self) -> Vec<(String, u64)> {
+        let mut reasons: Vec<_> = self.inner().reasons.clone().into_iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons
     }
 
     /// Takes samples until the answer is stopped.
@@ -216,6 +236,12 @@ impl Percentiles {
     }
 }
 
+fn count(reasons: &mut BTreeMap<String, u64>, reason: &str) {
+    let is_known = reasons.contains_key(reason);
+    let reason = if is_known || reasons.len() < MAX_REASONS { reason } else { OTHER };
+    *reasons.entry(reason.to_owned()).or_default() += 1;
+}
+
 fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, MAX_LATENCY_US, DIGITS)?)
 }
@@ -231,10 +257,12 @@ mod tests {
     #[test]
     fn parts_are_told_apart_and_failures_have_no_latency() {
         let recorder = Recorder::new(2).expect("a recorder");
-        recorder.record(0, 1_000, Ended::Well);
-        recorder.record(1, 3_000, Ended::Well);
-        recorder.record(1, 9_000_000, Ended::Badly);
-        recorder.record(1, 9_000_000, Ended::Unseen);
+        let badly = |reason: &str| Ended::Badly(reason.to_owned());
+        recorder.record(0, 1_000, &Ended::Well);
+        recorder.record(1, 3_000, &Ended::Well);
+        recorder.record(1, 9_000_000, &badly("FAILED"));
+        recorder.record(1, 9_000_000, &Ended::Unseen);
+        assert_eq!(recorder.reasons(), [("FAILED".to_owned(), 1)]);
         let parts = recorder.parts();
         assert_eq!((parts[0].ended(), parts[1].ended(), parts[1].failed), (1, 1, 1));
         let sum = Counted::sum(&parts).expect("a sum");

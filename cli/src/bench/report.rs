@@ -9,10 +9,14 @@ use serde::Serialize;
 use super::meter::{Memory, Reading, Spent};
 use super::recorder::{Counted, Percentiles, Recorder, Sample, Sampling};
 use super::target::Bench;
+use crate::output::counted;
 use crate::table::{Column, Table, facts};
 
 /// Bytes in a MiB, in which people think of memory and tables.
 const MIB: f64 = 1024.0 * 1024.0;
+
+/// Most reasons for failures in a text: the first ones say what is wrong.
+const MAX_REASONS: usize = 5;
 
 /// The report of one scenario.
 #[derive(Debug, Serialize)]
@@ -21,6 +25,8 @@ pub(super) struct Report {
     pub(super) title: String,
     pub(super) claims: u64,
     pub(super) failed: u64,
+    /// Why, the most frequent reason first.
+    pub(super) failures: Vec<Failures>,
     pub(super) seconds: f64,
     pub(super) claims_per_s: f64,
     pub(super) transitions_per_s: f64,
@@ -37,6 +43,19 @@ pub(super) struct Report {
     pub(super) memory: Option<Course>,
     pub(super) parts: Vec<Part>,
     pub(super) samples: Vec<Sample>,
+}
+
+/// Claims that failed for one reason.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Failures {
+    pub(super) reason: String,
+    pub(super) count: u64,
+}
+
+impl From<(String, u64)> for Failures {
+    fn from((reason, count): (String, u64)) -> Self {
+        Self { reason, count }
+    }
 }
 
 /// A number with its name and its unit.
@@ -153,6 +172,7 @@ pub(super) struct Run {
     pub(super) parts: Vec<Counted>,
     /// Of a claim of each part.
     pub(super) transitions: Vec<u64>,
+    reasons: Vec<(String, u64)>,
     samples: Vec<Sample>,
     spent: Option<Spent>,
 }
@@ -184,6 +204,7 @@ impl Run {
             title,
             claims: sum.ended() + sum.failed,
             failed: sum.failed,
+            failures: self.reasons.into_iter().map(Failures::from).collect(),
             seconds: self.took.as_secs_f64(),
             claims_per_s: per_second(sum.ended(), self.took),
             transitions_per_s: per_second(transitions, self.took),
@@ -217,7 +238,8 @@ impl Measuring<'_> {
             }
             _ => None,
         };
-        Ok(Run { took, parts, transitions, samples, spent })
+        let reasons = recorder.reasons();
+        Ok(Run { took, reasons, parts, transitions, samples, spent })
     }
 }
 
@@ -241,6 +263,12 @@ impl fmt::Display for Report {
         ];
         if self.failed > 0 {
             lines.push(("failed", self.failed.to_string()));
+            for Failures { reason, count } in self.failures.iter().take(MAX_REASONS) {
+                lines.push(("", format!("{}: {reason}", counted(*count, "time"))));
+            }
+            if let Some(more @ 1..) = self.failures.len().checked_sub(MAX_REASONS) {
+                lines.push(("", format!("{more} more reasons; --output json has them")));
+            }
         }
         if let Some(spent) = &self.spent {
             lines.extend(of_spent(spent));

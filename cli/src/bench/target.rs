@@ -4,12 +4,15 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fluxus_local::{ApiKeys, Auth, DatabaseChoice, Options, System};
+use fluxus_postgres::Database;
 use fluxus_postgres::cluster::{Cluster, ClusterOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Target;
 use super::client::Client;
 use super::meter::Meter;
+use crate::dev::with_option;
+use crate::exit::Usage;
 
 /// Where an embedded system keeps its data for the time of the measurement.
 const DATABASE: &str = "fluxus_bench";
@@ -54,6 +57,7 @@ pub(super) async fn with<T>(
         return measure(&bench).await;
     }
     if let Some(url) = &target.database_url {
+        without_claims(url).await?;
         return embedded(target, with_tenants, url, stop, measure).await;
     }
     let folder = tempfile::Builder::new().prefix("fluxus-bench-").tempdir()?;
@@ -61,6 +65,20 @@ pub(super) async fn with<T>(
     let measured = embedded(target, with_tenants, &cluster.url(DATABASE), stop, measure).await;
     cluster.stop().await.context("stop the private Postgres")?;
     measured
+}
+
+/// Refuses a database that somebody uses: its claims would be measured too, and end.
+async fn without_claims(url: &str) -> anyhow::Result<()> {
+    let options = fluxus_postgres::Options { max_connections: 1, ..Default::default() };
+    let database = Database::connect(url, options).await;
+    let database = database.map_err(|error| with_option(error.into()))?;
+    // As the server counts, about a second late: a database that was never used has no such table.
+    let tables = database.session().await?.tables().await?;
+    if tables.iter().any(|table| table.name.ends_with(".claim") && table.live > 0) {
+        let wrong = "the database of --database-url holds claims already: name one without any";
+        return Err(Usage(wrong.to_owned()).into());
+    }
+    Ok(())
 }
 
 async fn start_postgres(folder: &Path) -> anyhow::Result<Cluster> {
@@ -101,7 +119,12 @@ async fn embedded<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::bench::args::Scenario;
+
+    /// How late the server's statistics are, at most.
+    const STATISTICS: Duration = Duration::from_secs(20);
 
     /// A scenario on a database of its own, and what it came to.
     async fn measured(given: &[&str]) -> serde_json::Value {
@@ -116,6 +139,18 @@ mod tests {
             crate::bench::measure(&scenario, bench).await
         });
         let report = report.await.expect("a report");
+        // As soon as the server has counted them.
+        let refused = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                looks.tick().await;
+                if let Err(error) = super::without_claims(database.url()).await {
+                    return error.to_string();
+                }
+            }
+        };
+        let refused = tokio::time::timeout(STATISTICS, refused).await.expect("a refusal");
+        assert!(refused.contains("holds claims already"), "{refused}");
         assert_eq!(report.failed, 0, "{report}");
         serde_json::to_value(report).expect("JSON")
     }

@@ -101,7 +101,7 @@ async fn singles(
         }
         let began = Instant::now();
         let ended = client.fulfil(recipe, stop).await?;
-        recorder.record(part, micros_since(began), ended);
+        recorder.record(part, micros_since(began), &ended);
     }
     Ok(())
 }

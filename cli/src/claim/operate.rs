@@ -124,7 +124,7 @@ pub async fn retry(args: &Retry, client: &Client, printer: Printer) -> anyhow::R
 pub async fn skip(args: &Skip, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
     let id = args.claim.id.to_string();
     let Words { by, reason } = args.words.clone();
-    let output = source::argument(&args.result)?;
+    let output = source::result(&args.result)?;
     let body = api::Skip { branch: args.branch.clone(), output, by, reason };
     let document = client.post(&["claims", &id, "skip"])?.body(&body)?.send().await?;
     if printer.is_json() {

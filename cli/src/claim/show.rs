@@ -1,15 +1,24 @@
 //! `fluxus claim show`, and how a claim looks.
 
+use fluxus_schema::api::HistoryPage;
 use fluxus_schema::claim::RedriveStatus;
-use fluxus_schema::{Claim, Timestamp};
+use fluxus_schema::history::{EventKind, HistoryEvent};
+use fluxus_schema::problem::Fault;
+use fluxus_schema::{Claim, ClaimStatus, Timestamp};
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::OneClaim;
-use crate::client::Client;
+use super::{OneClaim, history};
+use crate::client::{Client, Document};
 use crate::exit::Exit;
 use crate::moment::{absolute_and_relative, now, span};
 use crate::output::{Printer, indented, status};
-use crate::table::{Cell, facts};
+use crate::problem::fault_line;
+use crate::table::{Cell, clean, facts};
+
+/// How many events are looked at for the verdict on a claim that was rejected: it is the first, and
+/// hardly anything comes after it.
+const EVENTS_TO_VERDICT: u32 = 10;
 
 /// Shows one claim.
 ///
@@ -17,12 +26,50 @@ use crate::table::{Cell, facts};
 /// Where the server cannot be reached or refuses, or stdout cannot be written.
 pub async fn run(args: &OneClaim, client: &Client, printer: Printer) -> anyhow::Result<Exit> {
     let document = client.get(&["claims", &args.id.to_string()])?.send().await?;
-    printer.document(&document, |claim| render(claim, now(), printer.width))?;
+    print(&document, client, printer).await?;
     Ok(Exit::Ok)
 }
 
-/// A claim as text: its facts, then its body and its output.
-pub fn render(claim: &Claim, now: Timestamp, width: Option<usize>) -> String {
+/// Prints a claim; of one that was rejected, also what is wrong with it.
+///
+/// # Errors
+/// Where the document is no claim, or stdout cannot be written.
+pub async fn print(document: &Document, client: &Client, printer: Printer) -> anyhow::Result<()> {
+    if printer.is_json() {
+        return printer.raw(&document.bytes);
+    }
+    let claim: Claim = document.read()?;
+    let faults = faults(&claim, client).await;
+    printer.text(&render(&claim, &faults, now(), printer.width))
+}
+
+/// Why the claim was rejected, place by place: the history has it. It is a courtesy: where it fails,
+/// there are none.
+pub async fn faults(claim: &Claim, client: &Client) -> Vec<Fault> {
+    if claim.status != ClaimStatus::Rejected {
+        return Vec::new();
+    }
+    let id = claim.claim_id.to_string();
+    let Ok(call) = history::page(client, &id, EVENTS_TO_VERDICT, false) else { return Vec::new() };
+    let Ok(document) = call.send().await else { return Vec::new() };
+    let Ok(page) = document.read::<HistoryPage>() else { return Vec::new() };
+    page.events.iter().flat_map(faults_of).collect()
+}
+
+/// The faults that an event names; none, where it is of another kind.
+pub fn faults_of(event: &HistoryEvent) -> Vec<Fault> {
+    let details = event.details.get(EventKind::ClaimEvaluated.details_field());
+    let faults = details.and_then(|details| details.get("faults"));
+    faults.and_then(|faults| Vec::deserialize(faults).ok()).unwrap_or_default()
+}
+
+/// Faults, one a line, under a claim.
+pub fn fault_lines(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("  {}\n", fault_line(fault))).collect()
+}
+
+/// A claim as text: its facts, then what is wrong with it, its body and its output.
+pub fn render(claim: &Claim, faults: &[Fault], now: Timestamp, width: Option<usize>) -> String {
     let text = |value: &Option<String>| value.as_ref().map(Cell::from);
     let time = |at: Option<Timestamp>| at.map(|at| Cell::from(absolute_and_relative(at, now)));
     let recipe = claim.recipe.as_ref().map(|recipe| match claim.recipe_version {
@@ -67,7 +114,10 @@ pub fn render(claim: &Claim, now: Timestamp, width: Option<usize>) -> String {
     let mut shown = facts(&all, width);
     if let Some(cause) = &claim.cause {
         // Not in the table: causes are long, and their end is often what matters.
-        shown.push_str(&part("Cause", &Value::String(cause.clone())));
+        shown.push_str(&format!("{}{}", title("Cause"), said(cause)));
+    }
+    if !faults.is_empty() {
+        shown.push_str(&format!("{}{}", title("Faults"), fault_lines(faults)));
     }
     shown.push_str(&part("Body", &claim.body));
     if let Some(output) = &claim.output {
@@ -76,9 +126,33 @@ pub fn render(claim: &Claim, now: Timestamp, width: Option<usize>) -> String {
     shown
 }
 
-fn part(title: &str, value: &Value) -> String {
+fn part(name: &str, value: &Value) -> String {
+    format!("{}{}", title(name), indented(value))
+}
+
+fn title(name: &str) -> String {
     let bold = anstyle::Style::new().bold();
-    format!("{bold}{title}{bold:#}\n{}", indented(value))
+    format!("{bold}{name}{bold:#}\n")
+}
+
+/// A cause for reading: JSON as JSON, as fluxlings on Lambda give it, anything else as its words.
+fn said(cause: &str) -> String {
+    match serde_json::from_str(cause) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => indented(&value),
+        _ => lines(&unquoted(cause)),
+    }
+}
+
+/// A cause without the quotes of a JSON string, where it is one.
+pub fn unquoted(cause: &str) -> String {
+    match serde_json::from_str(cause) {
+        Ok(Value::String(text)) => text,
+        _ => cause.to_owned(),
+    }
+}
+
+fn lines(text: &str) -> String {
+    text.lines().map(|line| format!("  {}\n", clean(line))).collect()
 }
 
 #[cfg(test)]
@@ -95,12 +169,13 @@ mod tests {
             "type": "order.placed", "status": "SUCCEEDED", "subject": "customer-42",
             "body": {"order": "1001", "items": [1]}, "output": {"shipped": true},
             "recipe": "order-saga", "recipe_version": 3, "priority": 5,
-            "attributes": {"region": "eu"}, "cause": "a \u{1b}[2J",
+            "attributes": {"region": "eu"}, "cause": "\"a \\u001b[2J\"",
             "received_at": "2026-11-23T12:03:04.500Z", "started_at": "2026-11-23T12:03:04.512Z",
             "ended_at": "2026-11-23T12:03:07.000Z",
         }))
         .expect("a claim");
         let now = Timestamp::parse("2026-11-23T12:05:00Z").expect("a time");
+        let faults = [Fault::of_document("/card", "is required")];
         expect![[r#"
             Claim      01890a5d-ac96-774b-bcce-b302099a8057
             Type       order.placed
@@ -114,7 +189,9 @@ mod tests {
             Priority   5
             Attribute  region = eu
             Cause
-              "a \u001b[2J"
+              a �[2J
+            Faults
+              /card: is required
             Body
               {
                 "order": "1001",
@@ -127,6 +204,6 @@ mod tests {
                 "shipped": true
               }
         "#]]
-        .assert_eq(&anstream::adapter::strip_str(&render(&claim, now, None)).to_string());
+        .assert_eq(&anstream::adapter::strip_str(&render(&claim, &faults, now, None)).to_string());
     }
 }

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{OneClaim, history, show};
-use crate::client::{Client, ClientError, Document};
+use crate::client::{Client, ClientError, Document, PATIENCE};
 use crate::exit::Exit;
-use crate::explain::waiting_sentence;
+use crate::explain::{Workers, waiting_sentence};
 use crate::moment::now;
 use crate::output::{Printer, note};
 use crate::story::Story;
@@ -30,9 +30,6 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// Most strands that are then told; the others are for `claim explain`.
 const MAX_TOLD: usize = 3;
-
-/// How long the server may be away, as for a restart, before we give up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which claim.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,7 +73,7 @@ async fn follow(args: &Args, client: &Client, printer: Printer) -> anyhow::Resul
             Ok(found) => found,
             Err(error) if error.is_passing() && seen.is_some_and(|at| at.elapsed() < PATIENCE) => {
                 if !told_away {
-                    note(&format!("{error}\nTrying again for {} s.", PATIENCE.as_secs()));
+                    note(&format!("{error}.\nTrying again for {} s.", PATIENCE.as_secs()));
                 }
                 told_away = true;
                 tokio::time::sleep(LONGEST_PAUSE).await;
@@ -94,8 +91,10 @@ async fn follow(args: &Args, client: &Client, printer: Printer) -> anyhow::Resul
             }
         }
         if claim.status.has_ended() {
-            let line = |claim: &Claim| format!("\n{}", show::render(claim, now(), printer.width));
-            printer.document(&document, line)?;
+            if !printer.is_json() {
+                printer.text("\n")?;
+            }
+            show::print(&document, client, printer).await?;
             return Ok(Exit::of_claim(claim.status));
         }
         if news {
@@ -117,8 +116,9 @@ async fn tell_waiting(client: &Client, id: &str) {
     let Ok(document) = call.send().await else { return };
     let Ok(explanation) = document.read::<Explanation>() else { return };
     let waiting = &explanation.waiting;
+    let workers = Workers::of(client, id, waiting).await;
     for strand in waiting.iter().take(MAX_TOLD) {
-        note(&format!("… {}", waiting_sentence(strand, now())));
+        note(&format!("… {}", waiting_sentence(strand, &workers, now())));
     }
     if waiting.len() > MAX_TOLD {
         note(&format!(

@@ -37,7 +37,7 @@ pub struct Assumptions {
     #[arg(long, value_name = "DAYS", default_value_t = 30.0, value_parser = not_negative)]
     pub keep_days: f64,
     /// How busy the database is on average, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 40.0, value_parser = positive)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 40.0, value_parser = percent)]
     pub database_percent: f64,
 }
 
@@ -54,11 +54,34 @@ impl Assumptions {
 fn positive(text: &str) -> Result<f64, String> {
     match not_negative(text)? {
         number if number > 0.0 => Ok(number),
-        _ => Err("not more than 0".to_owned()),
+        _ => Err("it must be more than 0".to_owned()),
     }
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("less than 0".to_owned()) }
+    if number.is_finite() && number >= 0.0 {
+        Ok(number)
+    } else {
+        Err("it must be 0 or more".to_owned())
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match positive(text)? {
+        number if number <= 100.0 => Ok(number),
+        _ => Err("it must be 100 at most".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_bounds() {
+        assert_eq!(percent("100"), Ok(100.0));
+        assert!(percent("200").is_err() && percent("0").is_err() && positive("x").is_err());
+        assert!(not_negative("0").is_ok() && not_negative("-1").is_err());
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::bill::{Bill, Counts};
 use super::run::Plan;
 use super::{Args, Records, Way, prices};
-use crate::output::Format;
+use crate::output::{Format, Printer, counted};
 use crate::table::{Column, Table};
 
 /// What the target is: a tenth of what Step Functions asks.
@@ -15,6 +15,7 @@ const TENTH: f64 = 0.1;
 const WORTH_A_WORD: f64 = 0.08;
 
 pub(super) fn print(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> anyhow::Result<()> {
+    let printer = Printer::stdout(args.output);
     match args.output {
         Format::Json => {
             let document = json!({
@@ -29,11 +30,10 @@ pub(super) fn print(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> a
                 "assumed": args.assumed,
                 "prices": { "region": prices::REGION, "date": prices::DATE, "all": prices::ALL },
             });
-            anstream::println!("{document}");
+            printer.raw(document.to_string().as_bytes())
         }
-        Format::Text => anstream::print!("{}", text(args, plan, counts, bill)),
+        Format::Text => printer.text(&text(args, plan, counts, bill)),
     }
-    Ok(())
 }
 
 fn text(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> String {
@@ -43,8 +43,11 @@ fn text(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> String {
     };
     let mut lines = vec![
         format!(
-            "{}: {} claims through {way}, {} transitions each, at most {} messages an invocation",
-            plan.title, counts.claims, counts.transitions_per_claim, args.batch
+            "{}: {} claims through {way}, {} each, at most {} messages an invocation",
+            plan.title,
+            counts.claims,
+            counted(counts.transitions_per_claim, "transition"),
+            args.batch
         ),
         format!("A million transitions, at prices of {} in {}:", prices::DATE, prices::REGION),
         String::new(),
@@ -81,7 +84,9 @@ fn text(args: &Args, plan: &Plan, counts: &Counts, bill: &Bill) -> String {
     let ways = ways(args, bill);
     if !ways.is_empty() {
         lines.push(String::new());
-        lines.push("What would make it cheaper:".to_owned());
+        let is_more = bill.usd > bill.step_functions_standard_usd * TENTH;
+        let aim = if is_more { "It is more than a tenth of Standard, the aim. " } else { "" };
+        lines.push(format!("{aim}What would make it cheaper:"));
         lines.extend(ways.into_iter().map(|way| format!("- {way}")));
     }
     lines.join("\n") + "\n"
@@ -202,11 +207,7 @@ fn ways(args: &Args, bill: &Bill) -> Vec<String> {
         "the more claims there are, the less the looks at the queues come to: --claims-per-s",
     );
     ways.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-    let mut ways: Vec<String> = ways.into_iter().map(|(_, way)| way).collect();
-    if bill.usd > bill.step_functions_standard_usd * TENTH {
-        ways.insert(0, "it is more than a tenth of Step Functions Standard".to_owned());
-    }
-    ways
+    ways.into_iter().map(|(_, way)| way).collect()
 }
 
 fn wal_bytes(counts: &Counts) -> f64 {

@@ -1,6 +1,5 @@
 //! Running claims to count what they take.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -15,14 +14,19 @@ use serde_json::{Value, json};
 use super::account::{Account, Tallies};
 use super::bill::Counts;
 use super::{Args, Records, Way};
+use crate::client;
 use crate::report::Faulty;
 use crate::source;
+use crate::table::cut;
 
 /// The recipe's name, and its claims' type.
 const NAME: &str = "fluxus-cost";
 
 /// Claims that run before any are counted: caches fill, plans are made.
 const WARM_UP: u64 = 20;
+
+/// Most characters of how a claim failed.
+const MAX_END_CHARS: usize = 400;
 
 /// What is run.
 pub(super) struct Plan {
@@ -49,13 +53,9 @@ impl Plan {
             }
             None => ("three tasks in a row".to_owned(), three_tasks()),
         };
-        let input = match (source::argument(&args.input), &args.definition) {
-            (Ok(input), None) if input == json!({}) => json!({ "n": 0 }),
-            (Ok(input), _) => input,
-            (Err(_), _) if Path::new(&args.input).exists() => {
-                source::file(Path::new(&args.input))?.source.into_value()
-            }
-            (Err(error), _) => return Err(error).context("--input is neither JSON nor a file"),
+        let input = match source::argument_or_file("--input", &args.input)? {
+            input if args.definition.is_none() && input == json!({}) => json!({ "n": 0 }),
+            input => input,
         };
         let claim = json!({ "type": NAME, "body": input }).to_string();
         let mut fluxlings = fluxus_local::builtin(Vec::new(), None);
@@ -136,9 +136,7 @@ pub(super) async fn count(args: &Args, plan: &Plan, database_url: &str) -> anyho
     let url = format!("{}/v1/recipes/{NAME}", account.url);
     let body = json!({ "definition": plan.definition, "claim_types": [NAME] });
     let answer = client.put(url).json(&body).send().await.context("put the recipe")?;
-    if !answer.status().is_success() {
-        bail!("the recipe cannot be run: {}", answer.text().await?);
-    }
+    accepted(answer).await.context("put the recipe")?;
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     submit(args.through, plan, WARM_UP, &mut account, &client).await?;
     account.work_off(deadline).await?;
@@ -185,14 +183,21 @@ async fn submit(
         account
             .through_api(async move {
                 let answer = request.send().await.context("submit a claim")?;
-                if !answer.status().is_success() {
-                    bail!("a claim was refused: {}", answer.text().await?);
-                }
-                Ok(())
+                accepted(answer).await.context("submit a claim")
             })
             .await?;
     }
     Ok(())
+}
+
+/// That the answer is no refusal, which is told in the words of other commands.
+async fn accepted(answer: reqwest::Response) -> anyhow::Result<()> {
+    let (url, status) = (answer.url().to_string(), answer.status());
+    if status.is_success() {
+        return Ok(());
+    }
+    let bytes = answer.bytes().await.context("read the answer")?;
+    Err(client::refused(&url, status, &bytes).into())
 }
 
 /// Sees that no claim failed, and counts the states that one entered.
@@ -203,7 +208,10 @@ async fn look_at_one(client: &reqwest::Client, api: &str) -> anyhow::Result<u64>
     };
     let failed = ask("claims?status=FAILED,TIMED_OUT,ABORTED,REJECTED&limit=1").await?;
     if let Some(claim) = failed["claims"].get(0) {
-        bail!("the claims fail, so there is nothing to count: {claim}; say another --input?");
+        bail!(
+            "the claims fail, so there is nothing to count: {}; say another --input?",
+            end(claim)
+        );
     }
     let ended = ask("claims?status=SUCCEEDED&limit=1").await?;
     let id = ended["claims"][0]["claim_id"].as_str().context("no claim has ended")?;
@@ -222,6 +230,13 @@ async fn look_at_one(client: &reqwest::Client, api: &str) -> anyhow::Result<u64>
             None => return Ok(entered),
         }
     }
+}
+
+/// How a claim ended, without all that it held.
+fn end(claim: &Value) -> String {
+    let parts = [&claim["status"], &claim["error"], &claim["cause"]];
+    let parts: Vec<_> = parts.into_iter().filter_map(Value::as_str).collect();
+    cut(&parts.join(": "), MAX_END_CHARS)
 }
 
 /// What stands where.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fluxus_schema::api::PutClaimType;
 use fluxus_schema::id::{ClaimType, RecipeName};
-use fluxus_schema::problem::Fault;
+use fluxus_schema::problem::{Fault, FaultCode};
 use fluxus_schema::recipe::{PutRecipe, RecipeVersion};
 
 use super::definition;
@@ -53,12 +53,18 @@ pub async fn run(args: &Args, client: &Client, printer: Printer) -> anyhow::Resu
         anyhow::Ok((name, PutClaimType { schema }))
     });
     let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
+    let faults = definition::faults(file.source.value());
+    // Not sent: a server that refuses it for its size hangs up, and its words are lost.
+    let too_large = faults.iter().filter(|fault| fault.code == FaultCode::DefinitionTooLarge);
+    let too_large: Vec<Fault> = too_large.cloned().collect();
+    if !too_large.is_empty() {
+        return Err(Faulty::new(vec![file.report(too_large)]).into());
+    }
     let definition = file.source.value().clone();
     let recipe = PutRecipe { definition, claim_types: args.claim_types.clone() };
     let put = client.put(&["recipes", args.name.as_str()])?.body(&recipe)?;
     let document = put.send().await.map_err(|error| in_file(error, &file))?;
-    let warnings = definition::faults(file.source.value());
-    let warnings = file.report(warnings.into_iter().filter(|fault| !fault.is_error()).collect());
+    let warnings = file.report(faults.into_iter().filter(|fault| !fault.is_error()).collect());
     if !warnings.faults().is_empty() {
         note(warnings.render(printer.width).trim_end());
     }
