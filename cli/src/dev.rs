@@ -45,7 +45,8 @@ exits with 0. A second Ctrl-C stops at once (130). Whatever ends it, the next st
 folder goes on where it stopped.
 
 Log lines go to stderr: warnings, or what RUST_LOG says. With FLUXUS_API_KEYS=KEY:TENANT,… only
-whoever has a key is answered, and addresses beyond this machine may be listened on.
+whoever has a key (of 16 characters at least) is answered, and addresses beyond this machine may be
+listened on.
 
 Examples:
   fluxus dev

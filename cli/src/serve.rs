@@ -29,7 +29,8 @@ in, finishes what it has in hand, and exits with 0. What a killed process had in
 another within seconds.
 
 Log lines go to stderr: warnings, or what RUST_LOG says. With FLUXUS_API_KEYS=KEY:TENANT,… only
-whoever has a key is answered, and addresses beyond this machine may be listened on.
+whoever has a key (of 16 characters at least) is answered, and addresses beyond this machine may be
+listened on.
 
 Examples:
   fluxus serve

@@ -51,7 +51,7 @@ pub struct Args {
     /// Only claims that wait longer than they should, with what holds them up
     #[arg(long)]
     pub stuck: bool,
-    /// With --stuck: count a claim as stuck after this time, whatever it waits for, such as 30s or 2h
+    /// With --stuck: count a claim as stuck after this time, such as 30s or 2h, whatever its task waits for
     // By itself 5 minutes for what should have happened, 30 for a task without a timeout.
     #[arg(long, value_name = "SPAN", requires = "stuck", value_parser = moment::parse_seconds)]
     pub stuck_after: Option<u32>,
@@ -160,6 +160,7 @@ fn because(stuck: &Stuck) -> String {
     match stuck.reason {
         StuckReason::DeadLetter => format!("a message is a dead letter: {detail}"),
         StuckReason::NoFluxling => format!("no fluxling offers `{capability}`"),
+        StuckReason::NoAnswer if !detail.is_empty() => format!("`{capability}`: {detail}"),
         StuckReason::NoAnswer => format!("no answer from whoever has `{capability}`"),
         StuckReason::NotBegun => "nobody took it up".to_owned(),
         StuckReason::TimerOverdue => "its time is over, and nobody told it".to_owned(),

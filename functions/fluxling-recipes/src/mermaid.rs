@@ -9,8 +9,7 @@ use crate::condition;
 use crate::label::label;
 
 /// How the kinds of nodes look.
-const STYLES: &str = "\
-    classDef choice fill:#fff3cd,stroke:#b58900
+const STYLES: &str = "    classDef choice fill:#fff3cd,stroke:#b58900
     classDef wait fill:#e2e3ff,stroke:#6c71c4
     classDef succeed fill:#d1e7dd,stroke:#2f855a
     classDef fail fill:#f8d7da,stroke:#c53030
