@@ -198,6 +198,11 @@ async fn by_a_bound_of_ones_own_a_task_counts_whatever_it_waits_for() {
             let change = format!("{change} WHERE claim_id = '{claim_id}'");
             session.batch(&change).await.expect("changes");
         }
+        // What began in this very millisecond has not waited for anything yet.
+        let began = now();
+        while now() <= began {
+            tokio::task::yield_now().await;
+        }
         let found = api.get("/v1/claims?stuck=true&stuck_after=0").await.expect(200).body;
         let (newest, stuck) = (&found["claims"][0], &found["claims"][0]["stuck"]);
         assert_eq!(newest["claim_id"], json!(claim_id), "{found}");
