@@ -157,9 +157,9 @@ impl Queue for CountedQueue {
     async fn find_dead(
         &self,
         queue: &QueueName,
-        message: &MessageId,
-    ) -> Result<Option<DeadLetter>, QueueError> {
-        self.inner.find_dead(queue, message).await
+        messages: &[MessageId],
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.inner.find_dead(queue, messages).await
     }
 
     async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {

@@ -168,10 +168,11 @@ impl Queue for MemoryQueue {
     async fn find_dead(
         &self,
         queue: &QueueName,
-        message: &MessageId,
-    ) -> Result<Option<DeadLetter>, QueueError> {
-        let letters = self.shelf().list_dead(queue, None, usize::MAX);
-        Ok(letters.into_iter().find(|letter| letter.message_id == *message))
+        messages: &[MessageId],
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        let mut letters = self.shelf().list_dead(queue, None, usize::MAX);
+        letters.retain(|letter| messages.contains(&letter.message_id));
+        Ok(letters)
     }
 
     async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {

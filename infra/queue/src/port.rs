@@ -129,15 +129,15 @@ pub trait Queue: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, QueueError>;
 
-    /// One dead letter of a queue.
+    /// Those of these dead letters that the queue has, in any order.
     ///
     /// # Errors
     /// [`QueueError`].
     async fn find_dead(
         &self,
         queue: &QueueName,
-        message: &MessageId,
-    ) -> Result<Option<DeadLetter>, QueueError>;
+        messages: &[MessageId],
+    ) -> Result<Vec<DeadLetter>, QueueError>;
 
     /// Puts dead letters back into the queue they were in, as new messages, and says how many those
     /// were. Whoever receives them has done some of them, maybe, as with any message.

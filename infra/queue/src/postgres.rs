@@ -310,10 +310,10 @@ impl Queue for PostgresQueue {
     async fn find_dead(
         &self,
         queue: &QueueName,
-        message: &MessageId,
-    ) -> Result<Option<DeadLetter>, QueueError> {
+        messages: &[MessageId],
+    ) -> Result<Vec<DeadLetter>, QueueError> {
         self.count();
-        letters::find(&self.database, queue, message).await
+        letters::find(&self.database, queue, messages).await
     }
 
     async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {

@@ -207,9 +207,9 @@ impl Queue for SqsQueue {
     async fn find_dead(
         &self,
         queue: &QueueName,
-        message: &MessageId,
-    ) -> Result<Option<DeadLetter>, QueueError> {
-        dead::find(self, queue, message).await
+        messages: &[MessageId],
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        dead::find(self, queue, messages).await
     }
 
     async fn redrive(&self, queue: &QueueName, letters: Letters<'_>) -> Result<u64, QueueError> {

@@ -99,8 +99,8 @@ pub(crate) async fn read(
     Segments(queue, id): Segments<String, String>,
 ) -> Result<Json<api::DeadLetter>, Refusal> {
     let queue = Queues::known(&app, &tenant).await?.find(&app, &queue).await?;
-    let found = app.outbound().queue().find_dead(&queue, &MessageId(id.clone())).await?;
-    let found = own(&app, &tenant, found.into_iter().collect()).await?.pop();
+    let found = app.outbound().queue().find_dead(&queue, &[MessageId(id.clone())]).await?;
+    let found = own(&app, &tenant, found).await?.pop();
     let Some(letter) = found else {
         let detail = format!("there is no dead letter {id} of the queue `{queue}`");
         return Err(Refusal::new(Kind::DeadLetterDoesNotExist, detail));

@@ -143,16 +143,16 @@ pub(super) async fn list(
 pub(super) async fn find(
     database: &Database,
     queue: &QueueName,
-    message: &MessageId,
-) -> Result<Option<DeadLetter>, QueueError> {
+    messages: &[MessageId],
+) -> Result<Vec<DeadLetter>, QueueError> {
     const FIND: &str = concat!(
-        "-- find a dead letter\nSELECT ",
+        "-- find dead letters\nSELECT ",
         letter_columns!(),
-        " FROM fluxus_queue.dead_letter WHERE message_id = $1 AND queue = $2"
+        " FROM fluxus_queue.dead_letter WHERE message_id = ANY ($1) AND queue = $2"
     );
-    let Some(id) = number(message) else { return Ok(None) };
-    let params: [Param<'_>; 2] = [(&id, Type::INT8), (&queue.as_str(), Type::TEXT)];
-    Ok(read(database, FIND, &params).await?.into_iter().next())
+    let ids: Vec<i64> = messages.iter().filter_map(number).collect();
+    let params: [Param<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&queue.as_str(), Type::TEXT)];
+    read(database, FIND, &params).await
 }
 
 /// Each becomes a new message, so that its receives are counted anew.

@@ -218,11 +218,11 @@ pub(super) async fn list(
 pub(super) async fn find(
     queue: &SqsQueue,
     name: &QueueName,
-    message: &MessageId,
-) -> Result<Option<DeadLetter>, QueueError> {
+    messages: &[MessageId],
+) -> Result<Vec<DeadLetter>, QueueError> {
     let mut found = list(queue, name, None, usize::MAX).await?;
-    let at = found.iter().position(|letter| letter.message_id == *message);
-    Ok(at.map(|at| found.swap_remove(at)))
+    found.retain(|letter| messages.contains(&letter.message_id));
+    Ok(found)
 }
 
 /// Takes letters out of the dead-letter queue: back into the queue they were in, or for good.

@@ -7,7 +7,7 @@ use fluxus_schema::api::WhichLetters;
 use fluxus_schema::message::{CoreMessage, TaskMessage};
 use fluxus_schema::problem::Fault;
 use fluxus_schema::{ClaimId, Tenant};
-use fluxus_store::{Outbound, claim};
+use fluxus_store::claim;
 
 use super::MAX_LOOKED_AT;
 use crate::App;
@@ -42,49 +42,23 @@ pub(super) async fn chosen(
     if all && *tenant == Tenant::default() {
         return Ok(None);
     }
-    let own = match app.outbound() {
-        Outbound::Joined(_) if !all => sought(app, tenant, queue, &message_ids).await?,
-        _ => listed(app, tenant, queue, all, &message_ids).await?,
+    let ids: Vec<_> = message_ids.into_iter().map(MessageId).collect();
+    let queues = app.outbound().queue();
+    let found = match all {
+        true => queues.list_dead(queue, None, MAX_LOOKED_AT).await?,
+        false => queues.find_dead(queue, &ids).await?,
     };
-    let missing: Vec<_> =
-        message_ids.iter().filter(|id| !own.iter().any(|own| own.0 == **id)).collect();
-    if missing.is_empty() { Ok(Some(own)) } else { Err(not_there(queue, &missing)) }
-}
-
-/// Those of the tenant's among `ids`, one after the other: each costs a look at an index, and their
-/// bodies may be large.
-async fn sought(
-    app: &App,
-    tenant: &Tenant,
-    queue: &QueueName,
-    ids: &[String],
-) -> Result<Vec<MessageId>, Refusal> {
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        let letter = app.outbound().queue().find_dead(queue, &MessageId(id.clone())).await?;
-        let own = own(app, tenant, letter.into_iter().collect()).await?;
-        found.extend(own.into_iter().map(|letter| letter.message_id));
+    let own: BTreeSet<MessageId> =
+        own(app, tenant, found).await?.into_iter().map(|letter| letter.message_id).collect();
+    let missing: Vec<_> = ids.iter().filter(|id| !own.contains(*id)).collect();
+    match missing.is_empty() {
+        true => Ok(Some(own.into_iter().collect())),
+        false => Err(not_there(queue, &missing)),
     }
-    Ok(found)
 }
 
-/// The same where to find one costs as much as to list them, or where all are meant.
-async fn listed(
-    app: &App,
-    tenant: &Tenant,
-    queue: &QueueName,
-    all: bool,
-    ids: &[String],
-) -> Result<Vec<MessageId>, Refusal> {
-    let named: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-    let mut letters = app.outbound().queue().list_dead(queue, None, MAX_LOOKED_AT).await?;
-    letters.retain(|letter| all || named.contains(letter.message_id.0.as_str()));
-    let own = own(app, tenant, letters).await?;
-    Ok(own.into_iter().map(|letter| letter.message_id).collect())
-}
-
-fn not_there(queue: &QueueName, missing: &[&String]) -> Refusal {
-    let shown: Vec<_> = missing.iter().take(MAX_SHOWN).map(|id| format!("`{id}`")).collect();
+fn not_there(queue: &QueueName, missing: &[&MessageId]) -> Refusal {
+    let shown: Vec<_> = missing.iter().take(MAX_SHOWN).map(|id| format!("`{}`", id.0)).collect();
     let more = if missing.len() > MAX_SHOWN { ", …" } else { "" };
     let detail = format!(
         "the queue `{queue}` has no dead letter {}{more}; nothing was done to any",
